@@ -1,0 +1,29 @@
+"""In-memory DuckDB connections for reading and reshaping files.
+
+The warehouse file is not opened here: dbt writes it, and its readers say so themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+
+def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB in UTC that spills to ``scratch`` and stays below 2 GB.
+
+    Args:
+        scratch: Folder for spilled data; made if missing.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set memory_limit = '2GB'")
+    connection.execute("set temp_directory = $path", {"path": str(scratch)})
+    return connection
+
+
+def quote(text: str) -> str:
+    """An SQL string literal, for where DuckDB takes no parameter (COPY targets)."""
+    return "'" + text.replace("'", "''") + "'"
