@@ -6,7 +6,6 @@ is in ``schemas.py``; who fills a table is its room's business.
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -50,12 +49,12 @@ class Lake:
             target.parent.mkdir(parents=True, exist_ok=True)
             outgoing = incoming.with_suffix(".old")
             if target.exists():
-                os.replace(target, outgoing)
+                target.replace(outgoing)
             try:
-                os.replace(incoming, target)
+                incoming.replace(target)
             except OSError:
                 if outgoing.exists():
-                    os.replace(outgoing, target)
+                    outgoing.replace(target)
                 raise
             shutil.rmtree(outgoing, ignore_errors=True)
         finally:
