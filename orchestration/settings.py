@@ -6,6 +6,7 @@ choose something. AWS credentials and ``AWS_ENDPOINT_URL`` are boto3's own and s
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,3 +86,9 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Immutable revisions of closed months."""
         return self.home / "published"
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Folder of Dagster's runs and events: ``$DAGSTER_HOME``, else beneath the home."""
+    chosen = os.environ.get("DAGSTER_HOME")
+    return Path(chosen).resolve() if chosen else settings.home / "dagster"

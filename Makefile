@@ -1,0 +1,73 @@
+# podledger. Two commands do everything on a fresh machine: make close, make test.
+
+PYTHON ?= python3
+MONTH  ?= 2026-10
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+
+export DAGSTER_HOME ?= $(CURDIR)/data/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test-setup close test test-slow check format lock ui docs bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.setup ## build .venv with the locked versions (skipped when nothing changed)
+
+# uv installs the lock: pip 23, which Python 3.11 brings, cannot check hashes of extras.
+$(VENV)/.setup: requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.lock)"
+	@$(UV) --require-hashes -r requirements.lock
+	@$(UV) --no-deps -e .
+	@touch $@
+
+test-setup: $(VENV)/.test-setup ## add what the tests and checks need
+
+$(VENV)/.test-setup: $(VENV)/.setup requirements-dev.lock
+	@echo "Adding what the tests need ..."
+	@$(UV) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+close: setup ## close a month: MONTH=2026-09 make close (default: the sample month, 2026-10)
+	@$(BIN)/podledger close $(MONTH)
+
+test: test-setup ## run the tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: test-setup ## run the heavy tests
+	@$(BIN)/python -m pytest -m slow
+
+check: test-setup ## formatting, lint, types, dbt parse, definitions load
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: clean"
+	@$(BIN)/mypy
+	@mkdir -p data/warehouse
+	@cd dbt_project && PODLEDGER_HOME=$(CURDIR)/data DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet parse --no-partial-parse \
+	  --target-path $(CURDIR)/data/check --warn-error-options '{"error": ["Deprecations"]}' && echo "dbt parse: clean"
+	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --nofail --disable-progress-bar dbt_project/models >/dev/null
+	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models
+	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning && echo "definitions: load"
+
+format: test-setup ## format Python and SQL
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: test-setup ## resolve the versions anew
+	@$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
+
+ui: setup ## Dagster on http://127.0.0.1:3000
+	@mkdir -p $(DAGSTER_HOME) && test -f $(DAGSTER_HOME)/dagster.yaml || cp dagster.yaml $(DAGSTER_HOME)/
+	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+docs: setup ## dbt docs as one page: dbt_project/target/static_index.html
+	@cd dbt_project && PODLEDGER_HOME=$${PODLEDGER_HOME:-$(CURDIR)/data} DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet docs generate --static
+	@echo "dbt_project/target/static_index.html"
+
+bench: setup ## the split of one day against a pass-through of the same columns
+	@$(BIN)/python -m bench
+
+clean: ## remove what was built and made; published months stay
+	@rm -rf $(VENV) dbt_project/target dbt_project/logs data/lake data/warehouse data/scratch data/sample data/check

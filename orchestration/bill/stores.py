@@ -1,0 +1,228 @@
+"""A root of bill exports as a tree of keys: a folder on disk or a prefix in S3.
+
+Holds listing and reading by key, and S3's refusals told in words. What the keys mean is
+in ``manifests.py``; bringing S3 objects to disk is in ``landing.py``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from orchestration.errors import PodledgerError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or object; ``key`` is its path below the root."""
+
+    key: str
+    size: int
+    last_modified: dt.datetime
+
+    @property
+    def name(self) -> str:
+        """What follows the last slash."""
+        return self.key.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies directly in one folder. Folders end in a slash; both are in name order."""
+
+    folders: tuple[str, ...]
+    files: tuple[Entry, ...]
+
+
+class Store(Protocol):
+    """A root, read by keys that are relative to it and separated by slashes."""
+
+    root: str
+    """As the user wrote it."""
+
+    bucket: str | None
+    """The S3 bucket, or None for a folder."""
+
+    def listing(self, folder: str) -> Listing:
+        """List one folder; ``""`` is the root itself. A folder that is not there is empty."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Read one small file whole."""
+        ...
+
+    def etag(self, key: str) -> str:
+        """A mark of the content: S3's ETag, or the SHA-256 of a file on disk."""
+        ...
+
+
+def open_store(root: str) -> Store:
+    """Open a root: ``s3://bucket/prefix`` or a folder.
+
+    Raises:
+        PodledgerError: The folder does not exist, or the S3 address names no bucket.
+    """
+    if root.startswith("s3://"):
+        return S3Store(root)
+    if "://" in root:
+        raise PodledgerError(
+            f"{root!r} is no root of bill exports: only folders and s3://bucket/prefix are"
+            " read. Correct PODLEDGER_BILL."
+        )
+    return FolderStore(root)
+
+
+class FolderStore:
+    """A folder on this machine, often a copy of what lies in S3."""
+
+    bucket = None
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.folder = Path(root).expanduser()
+        if not self.folder.is_dir():
+            raise PodledgerError(
+                f"The bill's root {root!r} is not a folder on this machine. Correct"
+                " PODLEDGER_BILL, or copy the export there."
+            )
+
+    def path(self, key: str) -> Path:
+        """Where the key lies on disk."""
+        return self.folder / key
+
+    def listing(self, folder: str) -> Listing:
+        """List one folder."""
+        path = self.path(folder)
+        if not path.is_dir():
+            return Listing((), ())
+        children = sorted(path.iterdir(), key=lambda child: child.name)
+        return Listing(
+            folders=tuple(f"{folder}{child.name}/" for child in children if child.is_dir()),
+            files=tuple(
+                self._entry(f"{folder}{child.name}") for child in children if child.is_file()
+            ),
+        )
+
+    def read(self, key: str) -> bytes:
+        """Read one file whole."""
+        return self.path(key).read_bytes()
+
+    def etag(self, key: str) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.read(key)).hexdigest()
+
+    def _entry(self, key: str) -> Entry:
+        stat = self.path(key).stat()
+        return Entry(key, stat.st_size, dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC))
+
+
+class S3Store:
+    """A prefix in S3, through boto3's own configuration of credentials and endpoint."""
+
+    def __init__(self, root: str) -> None:
+        match = re.fullmatch(r"s3://([^/]+)/?(.*)", root)
+        if match is None:
+            raise PodledgerError(
+                f"{root!r} names no bucket. Write PODLEDGER_BILL as s3://bucket/prefix."
+            )
+        self.root = root
+        self.bucket: str = match[1]
+        prefix = match[2].removesuffix("/")
+        self.prefix = f"{prefix}/" if prefix else ""
+        self.client: S3Client = boto3.client(
+            "s3", config=Config(retries={"mode": "standard", "max_attempts": 4})
+        )
+
+    def key(self, key: str) -> str:
+        """The whole key in the bucket."""
+        return self.prefix + key
+
+    def address(self, key: str) -> str:
+        """The object as a person writes it."""
+        return f"s3://{self.bucket}/{self.key(key)}"
+
+    def listing(self, folder: str) -> Listing:
+        """List one folder, all its pages."""
+        folders: list[str] = []
+        files: list[Entry] = []
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.key(folder), Delimiter="/"
+        )
+        try:
+            for page in pages:
+                folders += [
+                    found["Prefix"].removeprefix(self.prefix)
+                    for found in page.get("CommonPrefixes", [])
+                ]
+                files += [
+                    Entry(
+                        found["Key"].removeprefix(self.prefix),
+                        found["Size"],
+                        found["LastModified"],
+                    )
+                    for found in page.get("Contents", [])
+                    if not found["Key"].endswith("/")
+                ]
+        except (ClientError, BotoCoreError) as error:
+            raise s3_refusal(error, self.address(folder)) from error
+        return Listing(tuple(sorted(folders)), tuple(sorted(files, key=lambda e: e.key)))
+
+    def read(self, key: str) -> bytes:
+        """Read one object whole."""
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=self.key(key))["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            raise s3_refusal(error, self.address(key)) from error
+
+    def etag(self, key: str) -> str:
+        """S3's ETag, without its quotes."""
+        try:
+            head = self.client.head_object(Bucket=self.bucket, Key=self.key(key))
+        except (ClientError, BotoCoreError) as error:
+            raise s3_refusal(error, self.address(key)) from error
+        return head["ETag"].strip('"')
+
+
+def s3_refusal(error: Exception, address: str) -> PodledgerError:
+    """Say what S3 refused and what to do about it.
+
+    Args:
+        error: What boto3 raised.
+        address: The object or prefix that was asked for, as ``s3://...``.
+    """
+    if isinstance(error, NoCredentialsError):
+        return PodledgerError(
+            f"{address} cannot be read: no AWS credentials were found. Set AWS_PROFILE or"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role."
+        )
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    if code in ("403", "AccessDenied", "AllAccessDisabled"):
+        return PodledgerError(
+            f"{address} may not be read with these AWS credentials (access denied). Grant"
+            " s3:ListBucket on the bucket and s3:GetObject on the export's objects, and"
+            " kms:Decrypt where they are encrypted with a key of your own."
+        )
+    if code == "NoSuchBucket":
+        return PodledgerError(
+            f"{address} cannot be read: there is no such bucket. Correct PODLEDGER_BILL."
+        )
+    if code in ("404", "NoSuchKey"):
+        return PodledgerError(
+            f"{address} does not exist. If the export is being delivered right now, run"
+            " again in some minutes."
+        )
+    return PodledgerError(
+        f"{address} cannot be read: {error}. Check the AWS credentials, the Region and"
+        " the network, and run again."
+    )

@@ -1,0 +1,157 @@
+"""Writing published tables as Parquet, and reading them back to compare.
+
+Holds the exporters: things that write one part of a revision into its folder. Today they
+are the tables of ``contract.py``; a further format is a further exporter. What makes a
+revision of the parts is in ``publish.py``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from orchestration.close.contract import TABLES, PublishedTable
+from orchestration.duck import quote
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an exporter reads: the marts, of one month.
+
+    Attributes:
+        connection: Read-only, in UTC, with the marts in its default schema.
+        month: The month to export.
+        progress: Called with one line for work that takes a while.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    month: Month
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows, and the sum of every money column in USD."""
+
+    row_count: int = 0
+    sums: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def __add__(self, other: Tally) -> Tally:
+        names = {**self.sums, **other.sums}
+        zero = Decimal(0)
+        return Tally(
+            self.row_count + other.row_count,
+            {n: self.sums.get(n, zero) + other.sums.get(n, zero) for n in names},
+        )
+
+
+class Exporter(Protocol):
+    """Writes one part of a revision."""
+
+    @property
+    def name(self) -> str:
+        """What the manifest calls the part."""
+
+    def export(self, source: Source, folder: Path) -> Tally:
+        """Write the part below ``folder`` and say what was written.
+
+        Raises:
+            PodledgerError: What was written is not what was to be written.
+            OSError: The disk did not take it.
+        """
+
+
+@dataclass(frozen=True)
+class TableExporter:
+    """Copies one mart to Parquet: the same rows give the same bytes."""
+
+    table: PublishedTable
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    def export(self, source: Source, folder: Path) -> Tally:
+        """Write the month of the mart, a file a day if the table is kept by day.
+
+        A month without rows is one empty file, so that its schema can be read.
+        """
+        self._require_types(source)
+        if self.table.day_column is None:
+            return self._write(source, folder / f"{self.name}.parquet", day=None)
+        days = self._days(source)
+        source.progress(f"Writing {self.name}: {len(days)} days")
+        (folder / self.name).mkdir()
+        if not days:
+            return self._write(source, folder / self.name / "empty.parquet", day=None)
+        tallies = (
+            self._write(source, folder / self.name / f"{day}.parquet", day) for day in days
+        )
+        return sum(tallies, Tally())
+
+    def _write(self, source: Source, path: Path, day: dt.date | None) -> Tally:
+        rows = self._rows(source.month, day)
+        expected = self._tally(source, rows)
+        source.connection.execute(
+            f"copy (select {self._column_list()} {rows} order by"
+            f" {', '.join(self.table.order_by)}) to {quote(str(path))}"
+            " (format parquet, compression zstd)"
+        )
+        written = self._tally(source, f"from read_parquet({quote(str(path))})")
+        if written != expected:
+            raise PodledgerError(
+                f"{path.name} of {self.name} was written with {written}, but"
+                f" {self.table.mart} has {expected} for {day or source.month}. Nothing was"
+                " published. Close the month again; if it stays so, the disk or its"
+                " filesystem does not keep what is written to it."
+            )
+        return written
+
+    def _rows(self, month: Month, day: dt.date | None) -> str:
+        rows = f"from {self.table.mart} where billing_month = date '{month.key}'"
+        if day is None:
+            return rows
+        column = self.table.day_column
+        return f"{rows} and {column} >= date '{day}' and {column} < date '{day}' + 1"
+
+    def _days(self, source: Source) -> list[dt.date]:
+        column = self.table.day_column
+        days = source.connection.execute(
+            f"select distinct {column}::date as day {self._rows(source.month, None)} order by day"
+        ).fetchall()
+        return [day for (day,) in days]
+
+    def _tally(self, source: Source, rows: str) -> Tally:
+        columns = self.table.money_columns
+        sums = ", ".join(f"coalesce(sum({column}), 0)" for column in columns)
+        row = source.connection.execute(f"select count(*), {sums} {rows}").fetchone()
+        assert row is not None, "an aggregate without groups has one row"
+        return Tally(row[0], dict(zip(columns, row[1:], strict=True)))
+
+    def _column_list(self) -> str:
+        return ", ".join(self.table.columns)
+
+    def _require_types(self, source: Source) -> None:
+        """Refuse a mart whose types are not the contract's: a cast could round money."""
+        described = source.connection.execute(f"describe {self.table.mart}").fetchall()
+        types = {name: type_ for name, type_, *_ in described}
+        for name, type_ in self.table.columns.items():
+            if types.get(name) != type_:
+                raise PodledgerError(
+                    f"{self.table.mart}.{name} is {types.get(name, 'missing')}, but it is"
+                    f" published as {type_}. Nothing was published. Correct the model, or"
+                    " change the published contract in orchestration/close/contract.py."
+                )
+
+
+EXPORTERS: tuple[Exporter, ...] = tuple(TableExporter(table) for table in TABLES)
+"""The parts of a revision, in the order in which they are written."""

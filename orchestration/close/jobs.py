@@ -1,0 +1,20 @@
+"""The jobs: close a month, or refresh the open one without publishing it.
+
+See https://docs.dagster.io/guides/build/jobs
+"""
+
+import dagster as dg
+
+from orchestration.close.assets import published_month
+
+monthly_close = dg.define_asset_job(
+    "monthly_close",
+    selection=dg.AssetSelection.all(),
+    description="Read the bill and the pods of a month, split, control, publish.",
+)
+
+daily_refresh = dg.define_asset_job(
+    "daily_refresh",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(published_month),
+    description="The same for a month that is still open: provisional, never published.",
+)

@@ -1,0 +1,135 @@
+"""``manifest.json``: what a published revision says of itself.
+
+Holds the manifest's fields, its exact text and its reading. Where revisions lie is in
+``ledger.py``; what is put into a manifest is gathered by ``provenance.py`` and ``publish.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+
+from orchestration.errors import PodledgerError
+
+MANIFEST_NAME = "manifest.json"
+
+Money = Annotated[Decimal, PlainSerializer(lambda usd: f"{usd:f}", return_type=str)]
+"""Exact USD; in JSON a string without an exponent, because a JSON number is a double."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeliveredFile(_Record):
+    """One file of a bill delivery, as it was read."""
+
+    source_file: str
+    size_bytes: int
+    sha256: str
+    row_count: int
+
+
+class Delivery(_Record):
+    """One delivery of a bill export: all files that its own manifest names.
+
+    ``delivery_id`` is AWS's assembly id (legacy) or execution id (CUR 2.0).
+    """
+
+    bill_export: str
+    root: str
+    layout: str
+    delivery_id: str
+    files: tuple[DeliveredFile, ...]
+
+
+class InventoryFile(_Record):
+    """One file of a pod inventory; ``kind`` is ``pod_hours`` or ``node_hours``."""
+
+    source: str
+    source_file: str
+    kind: str
+    size_bytes: int
+    sha256: str
+    row_count: int
+
+
+class PublishedFile(_Record):
+    """One file of the revision; ``path`` is relative to the revision's folder."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class BasisTotals(_Record):
+    """The law of the month in one cost basis, in USD."""
+
+    bill: Money
+    pods_split: Money
+    pods_unused: Money
+    unallocated: Money
+    remainder: Money
+
+    @property
+    def pods(self) -> Decimal:
+        """What the pods cost, split and unused together."""
+        return self.pods_split + self.pods_unused
+
+    @property
+    def difference(self) -> Decimal:
+        """Bill less its parts; zero in every published month."""
+        return self.bill - self.pods - self.unallocated - self.remainder
+
+
+class Manifest(_Record):
+    """One revision of one month: what it was made from, and what it holds.
+
+    ``fingerprint`` is the digest of everything that the figures follow from; two
+    revisions of a month never share the one that they were made from in succession.
+    """
+
+    schema_version: Literal[1] = 1
+    month: str
+    revision: int
+    replaces: int | None
+    fingerprint: str
+    method_version: int
+    code_version: str
+    labels: tuple[str, ...]
+    deliveries: tuple[Delivery, ...]
+    inventory: tuple[InventoryFile, ...]
+    row_counts: dict[str, int]
+    totals: dict[str, BasisTotals]
+    files: tuple[PublishedFile, ...]
+
+    def to_text(self) -> str:
+        """The manifest as it is written: the same text for the same contents."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_manifest(revision: Path) -> Manifest:
+    """Read the manifest of one revision's folder.
+
+    Raises:
+        PodledgerError: It is missing, is no JSON or lacks a field.
+    """
+    path = revision / MANIFEST_NAME
+    advice = (
+        "A published revision never changes: restore its folder from a backup, or move it"
+        " out of the published folder and close the month again."
+    )
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PodledgerError(f"{path} cannot be read ({error.strerror}). {advice}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise PodledgerError(
+            f"{path} is damaged: {where}: {first['msg']}. {advice}"
+        ) from error

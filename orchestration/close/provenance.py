@@ -1,0 +1,146 @@
+"""What a month's figures were made from: deliveries, inventory, method and code.
+
+Holds the reading of ``raw/bill_files`` and ``raw/inventory_files``, the version of the
+code, and the fingerprint over all of it that decides whether a revision is a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from orchestration.close.manifest import DeliveredFile, Delivery, InventoryFile
+from orchestration.errors import PodledgerError
+from orchestration.lake import Lake
+from orchestration.months import Month
+from orchestration.settings import DBT_PROJECT_DIR, PROJECT_DIR
+
+_CODE = (
+    (PROJECT_DIR / "orchestration", {".py"}),
+    (DBT_PROJECT_DIR, {".sql", ".yml", ".csv"}),
+)
+"""Folders and endings of the files whose text decides a figure."""
+
+_DBT_OUTPUT = {"target", "logs", "dbt_packages"}
+"""Folders in which dbt writes what it made of the project."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that the figures of a month follow from."""
+
+    deliveries: tuple[Delivery, ...]
+    inventory: tuple[InventoryFile, ...]
+    method_version: int
+    code_version: str
+    labels: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over contents, not places.
+
+        A bill that was copied to another folder is the same bill, so neither roots nor
+        paths of the inventory take part.
+        """
+        facts = {
+            "deliveries": sorted(
+                [
+                    delivery.bill_export,
+                    delivery.delivery_id,
+                    sorted(
+                        [Path(file.source_file).name, file.size_bytes, file.sha256]
+                        for file in delivery.files
+                    ),
+                ]
+                for delivery in self.deliveries
+            ),
+            "inventory": sorted(
+                [file.kind, Path(file.source_file).name, file.size_bytes, file.sha256]
+                for file in self.inventory
+            ),
+            "method_version": self.method_version,
+            "code_version": self.code_version,
+            "labels": self.labels,
+        }
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read_provenance(
+    lake: Lake, month: Month, *, method_version: int, code_version: str, labels: Sequence[str]
+) -> Provenance:
+    """Gather what the month in the lake was read from.
+
+    Raises:
+        PodledgerError: The lake holds no bill of the month.
+    """
+    bill_files = _rows(lake, "raw/bill_files", month)
+    if not bill_files:
+        raise PodledgerError(
+            f"The lake at {lake.root} has no bill files of {month}, so there is nothing to"
+            f" publish. Run the whole close: podledger close {month}."
+        )
+    return Provenance(
+        deliveries=tuple(_deliveries(bill_files)),
+        inventory=tuple(
+            InventoryFile(**{name: row[name] for name in InventoryFile.model_fields})
+            for row in sorted(
+                _rows(lake, "raw/inventory_files", month),
+                key=lambda row: (row["source"], row["kind"], row["source_file"]),
+            )
+        ),
+        method_version=method_version,
+        code_version=code_version,
+        labels=tuple(labels),
+    )
+
+
+@cache
+def code_version() -> str:
+    """Package version and a digest of the sources, like ``0.1.0+3f9c0a1b2c3d4e5f``.
+
+    The digest tells a locally changed checkout from a released one.
+    """
+    digest = hashlib.sha256()
+    for folder, endings in _CODE:
+        for path in sorted(folder.rglob("*")):
+            inside = path.relative_to(folder)
+            if path.suffix in endings and inside.parts[0] not in _DBT_OUTPUT:
+                name = path.relative_to(PROJECT_DIR).as_posix()
+                digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version('podledger')}+{digest.hexdigest()[:16]}"
+
+
+def _deliveries(rows: list[dict[str, Any]]) -> Iterator[Delivery]:
+    def key(row: dict[str, Any]) -> tuple[str, ...]:
+        return row["bill_export"], row["root"], row["layout"], row["delivery_id"]
+
+    for (bill_export, root, layout, delivery_id), files in groupby(
+        sorted(rows, key=lambda row: (key(row), row["source_file"])), key=key
+    ):
+        yield Delivery(
+            bill_export=bill_export,
+            root=root,
+            layout=layout,
+            delivery_id=delivery_id,
+            files=tuple(
+                DeliveredFile(**{name: row[name] for name in DeliveredFile.model_fields})
+                for row in files
+            ),
+        )
+
+
+def _rows(lake: Lake, table: str, month: Month) -> list[dict[str, Any]]:
+    return [
+        row
+        for path in lake.files(table, month)
+        for row in pq.ParquetFile(path).read().to_pylist()
+    ]

@@ -1,0 +1,117 @@
+"""Runs the job ``monthly_close`` in this process, for the command line and for tests.
+
+A deployment runs the same job under Dagster's daemon; nothing is closed in another way.
+See https://docs.dagster.io/guides/test/unit-testing-assets-and-ops
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from orchestration.close.controls import read_controls, require_all_passed
+from orchestration.close.publish import Publication
+from orchestration.definitions import defs
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+from orchestration.settings import PROJECT_DIR, Settings, dagster_home
+
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""The run's events are in the instance and in ``progress``; the console is the user's."""
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance of this deployment, configured like ``dagster.yaml``."""
+    home = dagster_home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(PROJECT_DIR / "dagster.yaml", home / "dagster.yaml")
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def close_month(
+    month: Month,
+    settings: Settings,
+    progress: Callable[[str], None],
+    instance: dg.DagsterInstance | None = None,
+) -> Publication:
+    """Close one month and return what was published.
+
+    Args:
+        month: The billing month.
+        settings: Used for every step, instead of the environment's.
+        progress: Called with one line whenever a step starts or has something to say.
+        instance: Where the run is recorded; by default, the deployment's own.
+
+    Raises:
+        PodledgerError: A step or a control failed; nothing was published.
+    """
+    job = defs.resolve_job_def("monthly_close")
+    run_id = str(uuid.uuid4())
+    with instance or open_instance(settings) as record, _quiet_stdout():
+        record.add_event_listener(run_id, _listener(progress))
+        result = job.execute_in_process(
+            partition_key=month.key,
+            instance=record,
+            resources={"settings": settings},
+            run_config=_SILENT,
+            run_id=run_id,
+            raise_on_error=False,
+        )
+    if not result.success:
+        raise PodledgerError(_why(result, month, settings))
+    return result.output_for_node("published_month")
+
+
+def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], None]:
+    def on_event(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None:
+            progress(entry.user_message)
+        elif event.event_type == dg.DagsterEventType.STEP_START and event.step_key:
+            progress(event.step_key.replace("_", " "))
+
+    return on_event
+
+
+def _why(result: dg.ExecuteInProcessResult, month: Month, settings: Settings) -> str:
+    """The reason of a failed run, in the words of the step that gave it."""
+    reasons = []
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        error = event.step_failure_data.error
+        reasons.append(f"The step {event.step_key} failed in run {result.run_id}.")
+        while error is not None:
+            reasons.append(error.message.strip())
+            if error.cls_name == "PodledgerError":
+                return error.message.split(": ", 1)[1].strip()
+            if error.cls_name == "DagsterAssetCheckFailedError":
+                try:
+                    require_all_passed(read_controls(settings.warehouse, month), month)
+                except PodledgerError as failed:
+                    return str(failed)
+            error = error.cause
+    return " ".join(reasons) or f"The run {result.run_id} failed before its first step."
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Keep dbt's log off the user's standard output; Dagster's compute log still has it."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

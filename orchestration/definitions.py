@@ -1,0 +1,37 @@
+"""Everything that Dagster loads, put together; nothing is defined here.
+
+See https://docs.dagster.io/guides/build/projects-and-components
+"""
+
+import dagster as dg
+
+from orchestration.bill.assets import bill
+from orchestration.close.assets import close_models, published_month
+from orchestration.close.checks import close_controls
+from orchestration.close.jobs import monthly_close
+from orchestration.dbt import dbt_resource
+from orchestration.inventory.assets import inventory
+from orchestration.settings import Settings
+from orchestration.split.assets import accelerator_equivalents, node_hour_models, pod_costs
+
+
+@dg.resource(description="Settings of this deployment, read from PODLEDGER_* variables.")
+def settings_from_environment(_: dg.InitResourceContext) -> Settings:
+    """Read when a run starts, so that loading the definitions needs no environment."""
+    return Settings()
+
+
+defs = dg.Definitions(
+    assets=[
+        bill,
+        inventory,
+        node_hour_models,
+        accelerator_equivalents,
+        pod_costs,
+        close_models,
+        published_month,
+    ],
+    asset_checks=[close_controls],
+    jobs=[monthly_close],
+    resources={"settings": settings_from_environment, "dbt": dbt_resource()},
+)

@@ -1,0 +1,49 @@
+"""Where a month's bill and pods come from: the deployment's roots, or the sample month.
+
+Holds that one decision. Reading what lies at the roots is the bill's and the inventory's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+from orchestration.sample import ensure_sample
+from orchestration.settings import Settings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Roots of the bill exports and of the pod inventories of one month."""
+
+    bill_roots: tuple[str, ...]
+    pod_roots: tuple[str, ...]
+    is_sample: bool
+
+
+def resolve_inputs(settings: Settings, month: Month) -> Inputs:
+    """Take the roots of the settings, or make the sample month when there are none.
+
+    Raises:
+        PodledgerError: Only one of bill and pods is set. A customer's bill split by the
+            sample's pods, or the other way round, would add up and mean nothing.
+    """
+    if settings.bill and settings.pods:
+        return Inputs(settings.bill, settings.pods, is_sample=False)
+    if settings.bill or settings.pods:
+        is_set, is_missing = (
+            ("PODLEDGER_BILL", "PODLEDGER_PODS")
+            if settings.bill
+            else ("PODLEDGER_PODS", "PODLEDGER_BILL")
+        )
+        raise PodledgerError(
+            f"{is_set} is set and {is_missing} is not, and the sample month cannot stand in"
+            " for one half of your own. Set both, or neither to close the sample month."
+        )
+    sample = ensure_sample(settings.home, month)
+    return Inputs(
+        tuple(str(root) for root in sample.bill_roots),
+        tuple(str(root) for root in sample.pod_roots),
+        is_sample=True,
+    )

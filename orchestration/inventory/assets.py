@@ -1,0 +1,71 @@
+"""The pod inventory as Dagster assets: ``raw/pod_hours``, ``raw/node_hours`` and files.
+
+Reads the partition's month through ``sources`` and ``ingest``; nothing is decided here.
+See https://docs.dagster.io/guides/build/assets/defining-assets
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from orchestration.inputs import resolve_inputs
+from orchestration.inventory.ingest import ingest_inventory
+from orchestration.inventory.sources import parse_source
+from orchestration.lake import Lake
+from orchestration.partitions import billing_months, month_of, one_month_a_run
+from orchestration.settings import Settings
+
+POD_HOURS = dg.AssetKey(["raw", "pod_hours"])
+NODE_HOURS = dg.AssetKey(["raw", "node_hours"])
+INVENTORY_FILES = dg.AssetKey(["raw", "inventory_files"])
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            POD_HOURS,
+            description="What each pod requested and used while bound to a node."
+            " One row an instance, hour and pod.",
+            kinds={"python", "parquet", "kubernetes"},
+        ),
+        dg.AssetSpec(
+            NODE_HOURS,
+            description="Names, types and labels of nodes as Kubernetes sees them."
+            " One row an instance and hour.",
+            kinds={"python", "parquet", "kubernetes"},
+        ),
+        dg.AssetSpec(
+            INVENTORY_FILES,
+            description="What was read of each inventory. One row a file.",
+            kinds={"python", "parquet"},
+        ),
+    ],
+    name="inventory",
+    group_name="inventory",
+    partitions_def=billing_months,
+    backfill_policy=one_month_a_run,
+)
+def inventory(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> Iterator[dg.MaterializeResult]:
+    """Read the month's pods and nodes into the lake."""
+    month = month_of(context)
+    inputs = resolve_inputs(settings, month)
+    sources = [parse_source(uri) for uri in inputs.pod_roots]
+    lake = Lake(settings.home)
+    read = ingest_inventory(
+        sources, month, lake, settings.home / "scratch", progress=context.log.info
+    )
+    yield dg.MaterializeResult(
+        asset_key=POD_HOURS,
+        metadata={
+            "dagster/row_count": read.pod_hours,
+            "dagster/uri": str(lake.partition("raw/pod_hours", month)),
+        },
+    )
+    yield dg.MaterializeResult(
+        asset_key=NODE_HOURS, metadata={"dagster/row_count": read.node_hours}
+    )
+    yield dg.MaterializeResult(
+        asset_key=INVENTORY_FILES, metadata={"dagster/row_count": read.file_count}
+    )

@@ -1,0 +1,181 @@
+"""The file source: a folder or an S3 prefix of pod-hour and node-hour files.
+
+Holds which files of a root count as inventory, and how S3 objects come to this machine.
+What stands in the files is the reader's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from orchestration.errors import PodledgerError
+from orchestration.inventory.sources.interface import FileFormat, SourceFile
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+FORMATS: dict[str, FileFormat] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
+"""File endings that are read; all but Parquet also with ``.gz`` behind."""
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder of inventory files, at any depth, or one such file.
+
+    Attributes:
+        uri: The folder as configured.
+        root: The folder.
+    """
+
+    uri: str
+    root: Path
+
+    def fetch(self, landing: Path) -> list[SourceFile]:
+        """List the inventory files of the folder; nothing is copied."""
+        if self.root.is_file():
+            paths = {self.root.name: self.root}
+        elif self.root.is_dir():
+            paths = {
+                path.relative_to(self.root).as_posix(): path
+                for path in self.root.rglob("*")
+                if path.is_file()
+            }
+        else:
+            raise PodledgerError(
+                f"The inventory {self.uri} is no folder or file that can be read. Check the"
+                " path in PODLEDGER_PODS."
+            )
+        files = (
+            _inventory_file(self.uri, name, path) for name, path in sorted(paths.items())
+        )
+        return [file for file in files if file is not None]
+
+
+@dataclass(frozen=True)
+class S3Source:
+    """An S3 prefix of inventory files, at any depth, or one such object.
+
+    Attributes:
+        uri: The prefix as configured.
+        bucket: Its bucket.
+        prefix: Its key prefix, without slashes at the ends; may be empty.
+    """
+
+    uri: str
+    bucket: str
+    prefix: str
+
+    def fetch(self, landing: Path) -> list[SourceFile]:
+        """Copy the prefix's inventory objects that are not in ``landing`` yet."""
+        try:
+            client = boto3.client("s3")
+            objects = {
+                self._name(entry["Key"]): entry
+                for entry in self._objects(client)
+                if not entry["Key"].endswith("/")
+            }
+            files = []
+            for name, entry in sorted(objects.items()):
+                path = landing / self.bucket / _object_digest(entry) / "object"
+                file = _inventory_file(self.uri, name, path)
+                if file is not None:
+                    self._download(client, entry, path)
+                    files.append(file)
+        except (BotoCoreError, ClientError) as error:
+            raise PodledgerError(
+                f"The inventory {self.uri} cannot be read ({error}). Check the bucket, the"
+                " AWS credentials, and that they allow s3:ListBucket and s3:GetObject."
+            ) from error
+        return files
+
+    def _objects(self, client: S3Client) -> Iterator[ObjectTypeDef]:
+        """The objects at or beneath the prefix, and not those that only begin like it."""
+        found = False
+        pages = client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix
+        )
+        for page in pages:
+            for entry in page.get("Contents", []):
+                key = entry["Key"]
+                if not self.prefix or key == self.prefix or self._is_beneath(key):
+                    found = True
+                    yield entry
+        if not found:
+            raise PodledgerError(
+                f"The inventory {self.uri} holds no objects. Check the bucket and the"
+                " prefix in PODLEDGER_PODS."
+            )
+
+    def _is_beneath(self, key: str) -> bool:
+        return key.startswith(f"{self.prefix}/")
+
+    def _name(self, key: str) -> str:
+        if not self.prefix:
+            return key
+        return key[len(self.prefix) + 1 :] if self._is_beneath(key) else Path(key).name
+
+    def _download(self, client: S3Client, entry: ObjectTypeDef, path: Path) -> None:
+        """Copy one object as it was listed, whole or not at all."""
+        if path.exists() and path.stat().st_size == entry["Size"]:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{uuid.uuid4().hex}.partial")
+        try:
+            body = client.get_object(
+                Bucket=self.bucket, Key=entry["Key"], IfMatch=entry["ETag"]
+            )["Body"]
+            with partial.open("wb") as copy:
+                shutil.copyfileobj(body, copy, 1 << 20)
+            if partial.stat().st_size != entry["Size"]:
+                raise PodledgerError(
+                    f"s3://{self.bucket}/{entry['Key']} has {entry['Size']} bytes, of which"
+                    f" {partial.stat().st_size} arrived. Try again."
+                )
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _inventory_file(source: str, name: str, path: Path) -> SourceFile | None:
+    """Describe a file by its name below the root; None if it is no inventory file.
+
+    Files and folders that begin with ``.`` or ``_`` are what writers leave beside data.
+    """
+    parts = PurePosixPath(name).parts
+    stem = parts[-1].lower()
+    is_gzipped = stem.endswith(".gz")
+    file_format = FORMATS.get(PurePosixPath(stem.removesuffix(".gz")).suffix)
+    if file_format is None or (is_gzipped and file_format == "parquet"):
+        return None
+    if any(part.startswith((".", "_")) for part in parts):
+        return None
+    is_nodes = any(part.startswith("node_hours") for part in parts)
+    return SourceFile(
+        source=source,
+        name=name,
+        kind="node_hours" if is_nodes else "pod_hours",
+        file_format=file_format,
+        is_gzipped=is_gzipped,
+        path=path,
+    )
+
+
+def _object_digest(entry: ObjectTypeDef) -> str:
+    """Names the copy of one state of an object; keys may hold what no path can."""
+    state = f"{entry['Key']}\n{entry['ETag']}\n{entry['Size']}"
+    return hashlib.sha256(state.encode()).hexdigest()[:32]

@@ -1,0 +1,69 @@
+"""What no pod claimed: rows of ``unallocated_costs``.
+
+Holds the one rule: a resource that the split weighs and no pod of its node-hour claims is
+booked whole, with the reason. Charging it on is a policy of its own, later and elsewhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.schemas import BASES, RESOURCES, UNALLOCATED_COSTS
+from orchestration.split.batch import Coverage, money
+from orchestration.split.node_hours import NodeHours
+
+NO_PODS = "no_pods"
+"""The node-hour has no pods at all."""
+
+UNCLAIMED = "unclaimed"
+"""It has pods, and none of them claims any of the resource."""
+
+_REASONS = pa.array([NO_PODS, UNCLAIMED])
+_FROM_NODE_HOUR = (
+    "payer_account_id",
+    "usage_account_id",
+    "region_code",
+    "instance_id",
+    "instance_type",
+    "node_name",
+)
+_BY_NAME = sorted(range(len(RESOURCES)), key=RESOURCES.__getitem__)
+
+
+def unallocated_costs(node_hours: NodeHours, coverage: Coverage) -> pa.Table:
+    """Book what the pods left, once all pods of these node-hours went through.
+
+    Args:
+        node_hours: In the order of (``instance_id``, ``usage_hour``).
+        coverage: What their pods claim.
+
+    Returns:
+        ``schemas.UNALLOCATED_COSTS`` with strings as dictionaries, sorted by
+        (``instance_id``, ``usage_hour``, ``resource``).
+    """
+    is_left = (node_hours.is_weighed & ~coverage.is_claimed)[:, _BY_NAME]
+    indices, positions = np.nonzero(is_left)
+    resources = np.array(_BY_NAME)[positions]
+    rows = pa.array(indices)
+
+    columns = {name: node_hours.strings[name].take(rows) for name in _FROM_NODE_HOUR}
+    columns["cluster_name"] = pc.coalesce(
+        node_hours.strings["cluster_name"].take(rows).dictionary_decode(),
+        pa.array(coverage.cluster_names[indices], pa.string()),
+    ).dictionary_encode()
+    columns["usage_hour"] = node_hours.usage_hours(indices)
+    columns["resource"] = pa.DictionaryArray.from_arrays(
+        pa.array(resources.astype(np.int32)), pa.array(RESOURCES)
+    )
+    columns["reason"] = pa.DictionaryArray.from_arrays(
+        pa.array(coverage.has_pods[indices].astype(np.int32)), _REASONS
+    )
+    columns["method_version"] = pa.array(node_hours.method_version[indices])
+    columns["capacity_hours"] = pa.array(node_hours.capacity_hours[indices, resources])
+    for number, basis in enumerate(BASES):
+        columns[f"{basis}_usd"] = money(node_hours.pools[indices, resources, number])
+    return pa.Table.from_arrays(
+        [columns[name] for name in UNALLOCATED_COSTS.names], names=UNALLOCATED_COSTS.names
+    )

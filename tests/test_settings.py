@@ -1,0 +1,54 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orchestration.settings import PROJECT_DIR, Settings, dagster_home
+
+
+def example() -> dict[str, str]:
+    lines = (PROJECT_DIR / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_example_names_every_setting_and_no_other():
+    assert set(example()) == {f"PODLEDGER_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_example_shows_the_defaults(monkeypatch):
+    monkeypatch.chdir(PROJECT_DIR)
+    defaults = Settings(_env_file=None)
+    for name, value in example().items():
+        monkeypatch.setenv(name, value)
+    assert Settings(_env_file=None) == defaults
+
+
+def test_roots_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("PODLEDGER_BILL", "s3://payer-a/exports/cur2, /bills/payer-b ,")
+    assert Settings().bill == ("s3://payer-a/exports/cur2", "/bills/payer-b")
+
+
+@pytest.mark.parametrize(("name", "value"), [("METHOD", "4"), ("METHOD", "two"), ("ENGINE", "x")])
+def test_a_setting_that_is_not_one_of_its_choices_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(f"PODLEDGER_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(monkeypatch, tmp_path):
+    settings = Settings(home=tmp_path)
+    assert dagster_home(settings) == tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
+    assert dagster_home(settings) == tmp_path / "elsewhere"
+
+
+def test_only_the_settings_read_the_environment():
+    """What a deployment can choose is in one typed place, or nobody finds it."""
+    reading = re.compile(r"os\.getenv|os\.environ(?:\.get\(|\[[^]]+\](?!\s*=))|dg\.EnvVar")
+    offenders = [
+        str(path.relative_to(PROJECT_DIR))
+        for path in sorted((PROJECT_DIR / "orchestration").rglob("*.py"))
+        if path.name != "settings.py" and reading.search(Path(path).read_text())
+    ]
+    assert offenders == []
