@@ -1,20 +1,25 @@
 """Fixtures that every room's tests share."""
 
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from orchestration.lake import Lake
 from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.settings import PROJECT_DIR, Settings
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test sees the settings that it makes, whatever the shell or a .env file says."""
-    for name in ("BILL", "PODS", "HOME", "METHOD", "ENGINE", "LABELS"):
-        monkeypatch.delenv(f"PODLEDGER_{name}", raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PODLEDGER_{name.upper()}", raising=False)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
 
 
 @pytest.fixture
@@ -25,6 +30,31 @@ def october() -> Month:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def moto_address() -> Iterator[str]:
+    """AWS over HTTP on loopback, for the session."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Point boto3 at an empty AWS, as a user would: by environment. Gives its address."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.DEFAULT_SESSION = None
+    yield moto_address
+    urllib.request.urlopen(
+        urllib.request.Request(f"{moto_address}/moto-api/reset", method="POST"), timeout=10
+    ).close()
+    boto3.DEFAULT_SESSION = None
 
 
 @pytest.fixture(scope="session")
