@@ -47,7 +47,7 @@ INVENTORY_FILES = dg.AssetKey(["raw", "inventory_files"])
 )
 def inventory(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Read the month's pods and nodes into the lake."""
     month = month_of(context)
     inputs = resolve_inputs(settings, month)

@@ -63,7 +63,9 @@ def coded(values: pa.Array) -> pa.DictionaryArray:
         values = values.cast(CODED)
         values.dictionary.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise BadValueError(None, f"the column holds text that is no UTF-8 ({error})") from None
+        raise BadValueError(
+            None, f"the column holds text that is no UTF-8 ({error})"
+        ) from None
     return values
 
 
@@ -105,12 +107,25 @@ def as_hours(values: pa.Array) -> pa.TimestampArray:
     return meanings.take(codes.indices)
 
 
+def as_whole_hours(values: pa.Array) -> pa.TimestampArray:
+    """Starts of hours in UTC, without a zone."""
+    hours = as_hours(values)
+    microseconds = np.asarray(pc.fill_null(hours.cast(pa.int64()), 0))
+    refuse(
+        microseconds % MICROSECONDS_AN_HOUR != 0,
+        lambda row: f"{printed(str(values[row]))} is not the start of an hour",
+    )
+    return hours
+
+
 def as_seconds(values: pa.Array) -> pa.Int32Array:
     """Whole seconds within the hour."""
     numbers = _as_numbers(values)
     floats = _floats(numbers)
     with np.errstate(invalid="ignore"):
-        is_bad = ~((floats >= 0) & (floats <= SECONDS_AN_HOUR) & (floats == np.floor(floats)))
+        is_bad = ~(
+            (floats >= 0) & (floats <= SECONDS_AN_HOUR) & (floats == np.floor(floats))
+        )
     refuse(
         is_bad & _is_valid(numbers),
         lambda row: f"{printed(values[row].as_py())} is no whole number from 0 to 3600",
@@ -128,6 +143,11 @@ def as_quantities(values: pa.Array) -> pa.DoubleArray:
     )
     # A negative zero would be another value than 0 to whoever compares bits.
     return pc.add(numbers, 0.0)
+
+
+def refuse_nulls(values: pa.Array) -> None:
+    """Raise ``BadValueError`` for the first value that is missing, if one is."""
+    refuse(~_is_valid(values), lambda _: "the value is missing")
 
 
 def refuse(is_bad: NDArray[np.bool_], problem: Callable[[int], str]) -> None:

@@ -20,10 +20,10 @@ from orchestration.inventory.contract import Contract
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.tables import codes_of, sorted_codes
 
-FILE = pa.field("source_file", pa.int32(), nullable=False)
+FILE = "source_file"
 """Origin of a row: position of its file among those read."""
 
-ROW = pa.field("source_row", pa.int64(), nullable=False)
+ROW = "source_row"
 """Origin of a row: its number in that file, from 1."""
 
 
@@ -32,11 +32,11 @@ class Folded:
     """Rows in order, each key once.
 
     Attributes:
-        columns: Columns of the contract, by name; text is coded.
+        table: Columns of the contract; text is coded, with sorted dictionaries.
         repeated_rows: Rows that said again what another had said.
     """
 
-    columns: dict[str, pa.Array]
+    table: pa.Table
     repeated_rows: int
 
 
@@ -60,10 +60,8 @@ def fold(table: pa.Table, contract: Contract, files: Sequence[SourceFile]) -> Fo
         _refuse_contradictions(columns, pairs, contract, files)
         order = np.delete(order, repeats)
     rows = pa.array(order)
-    return Folded(
-        {column.name: columns[column.name].take(rows) for column in contract.columns},
-        int(repeats.size),
-    )
+    kept = {column.name: columns[column.name].take(rows) for column in contract.columns}
+    return Folded(pa.table(kept), int(repeats.size))
 
 
 def _canonical(column: pa.ChunkedArray) -> pa.Array:
@@ -75,7 +73,7 @@ def _canonical(column: pa.ChunkedArray) -> pa.Array:
 
 def _sort_key(columns: dict[str, pa.Array], contract: Contract) -> NDArray[np.int64]:
     """One integer a row that orders rows as their keys do."""
-    key = np.zeros(len(columns[ROW.name]), np.int64)
+    key = np.zeros(len(columns[ROW]), np.int64)
     for name in contract.key:
         ranks, size = _ranks(columns[name])
         key = key * size + ranks
@@ -110,8 +108,8 @@ def _refuse_contradictions(
     places = sorted(_place(columns, row, files) for row in (first, second))
     named = ", ".join(name for name, is_different in differs.items() if is_different[pair])
     raise PodledgerError(
-        f"Two rows of {contract.kind} contradict each other: {key} stands in {places[0]} and"
-        f" in {places[1]} with different values of {named}. Keep the right one of the two;"
+        f"Two rows of {contract.kind} contradict each other: {key} stands in {places[0]}"
+        f" and in {places[1]} with different values of {named}. Keep the right one of the two;"
         " rows that repeat word for word would count once."
     )
 
@@ -126,9 +124,10 @@ def _differs(values: pa.Array, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
         pc.fill_null(pc.equal(first, second), False),
         pc.and_(first.is_null(), second.is_null()),
     )
-    return ~np.asarray(same)
+    is_different: NDArray[np.bool_] = ~np.asarray(same)
+    return is_different
 
 
 def _place(columns: dict[str, pa.Array], row: int, files: Sequence[SourceFile]) -> str:
-    file = files[columns[FILE.name][row].as_py()]
-    return f"{file}, row {columns[ROW.name][row]}"
+    file = files[columns[FILE][row].as_py()]
+    return f"{file}, row {columns[ROW][row]}"

@@ -1,8 +1,8 @@
 """The month's pods and nodes, from the sources into the lake.
 
 Holds the order of things: read every file once, check and cast its rows, part them by day
-on disk, then fold and write a day at a time. Either all three tables of the month are
-replaced or none. What a row may hold is in ``contract.py``; devices are not resolved here.
+on disk, then fold and write a day at a time. No table of the month is replaced before all
+three are written. What a row may hold is in ``contract.py``; devices are not resolved here.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory.accelerators import sharing_labels
@@ -29,25 +31,22 @@ from orchestration.inventory.casts import (
     as_quantities,
     as_seconds,
     as_text,
-    parsed,
-    printed,
+    as_whole_hours,
     recoded,
+    refuse_nulls,
 )
 from orchestration.inventory.contract import CONTRACTS, MAPS, Column, Content, Contract
 from orchestration.inventory.fold import FILE, ROW, fold
-from orchestration.inventory.maps import as_maps
+from orchestration.inventory.maps import as_maps, canonical_json
 from orchestration.inventory.readers import read_batches
-from orchestration.inventory.sources.interface import Kind, Source, SourceFile
+from orchestration.inventory.sources.interface import Kind, Progress, Source, SourceFile
 from orchestration.inventory.spool import Spool
-from orchestration.inventory.tables import write_table
+from orchestration.inventory.tables import sorted_codes, write_table
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import HOUR, INVENTORY_FILES, STRING
 
-Progress = Callable[[str], object]
-"""Called with one line for a person whenever a file was read or a table written."""
-
-_MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
+MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,9 @@ class InventoryRead:
 
 @dataclass(frozen=True)
 class _FileRead:
-    """One row of ``raw/inventory_files``, as far as it is not the file itself."""
+    """What was read of one file."""
 
+    sha256: str
     row_count: int
     rows_in_month: int
 
@@ -84,7 +84,7 @@ class _Written:
     """What became of one kind of rows."""
 
     rows: int
-    buckets: int
+    days: int
     repeated_rows: int
 
 
@@ -98,21 +98,23 @@ def ingest_inventory(
     """Read the inventory of a month into the lake.
 
     Writes ``raw/pod_hours``, ``raw/node_hours`` and ``raw/inventory_files``. The same rows
-    give the same bytes, whatever files, formats and order they come in.
+    give the same bytes of the first two, whatever files, formats and order they come in.
 
     Args:
         sources: Where the rows come from; rows of other months are left out.
         month: The month to read.
         lake: The lake to write to; its ``landing`` keeps copies of remote files.
         scratch: Folder for about the size of the inventory while it is read.
-        progress: Told each file read and each table written.
+        progress: Told each file read, each table written, and a month without pods.
 
     Raises:
         PodledgerError: A source cannot be read, a value is not what the contract allows, or
             two rows of one key differ. The month keeps what it had.
     """
     landing = lake.home / "landing" / "inventory"
-    files = [file for source in sources for file in source.fetch(landing)]
+    files = sorted(
+        file for source in sources for file in source.fetch(month, landing, progress)
+    )
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="inventory-") as folder:
         work = Path(folder)
@@ -120,10 +122,10 @@ def ingest_inventory(
             spools: dict[Kind, Spool] = {"pod_hours": pods, "node_hours": nodes}
             reads = []
             for position, file in enumerate(files):
-                reads.append(_read_file(file, position, month, spools[file.kind], work))
+                read = _read_file(file, position, month, spools[file.kind], work)
+                reads.append(read)
                 progress(
-                    f"{file}: {reads[-1].rows_in_month:,} of {reads[-1].row_count:,} rows"
-                    f" are in {month}"
+                    f"{file}: {read.row_count:,} rows, {read.rows_in_month:,} of {month}"
                 )
         with ExitStack() as replaced:
             folders = {
@@ -131,7 +133,7 @@ def ingest_inventory(
                 for table in (*CONTRACTS, "inventory_files")
             }
             written = {
-                kind: _write_rows(CONTRACTS[kind], spool, month, files, folders[kind])
+                kind: _write_days(CONTRACTS[kind], spool, month, files, folders[kind])
                 for kind, spool in spools.items()
             }
             write_table(
@@ -140,13 +142,26 @@ def ingest_inventory(
             )
     for kind, result in written.items():
         progress(f"raw/{kind}: {result.rows:,} rows")
-    return InventoryRead(
+    inventory = InventoryRead(
         pod_hours=written["pod_hours"].rows,
         node_hours=written["node_hours"].rows,
         file_count=len(files),
-        days_with_pods=written["pod_hours"].buckets,
+        days_with_pods=written["pod_hours"].days,
         repeated_rows=sum(result.repeated_rows for result in written.values()),
         rows_of_other_months=sum(read.row_count - read.rows_in_month for read in reads),
+    )
+    if not inventory.pod_hours:
+        progress(_no_pods(inventory, month))
+    return inventory
+
+
+def _no_pods(inventory: InventoryRead, month: Month) -> str:
+    """A month without pods is legal, and more often a wrong path or a wrong month."""
+    return (
+        f"Warning: the inventory holds no pod of {month}, so all its node cost will be"
+        f" unallocated. {inventory.file_count:,} files were read, with"
+        f" {inventory.rows_of_other_months:,} rows of other months. If pods did run, check"
+        " PODLEDGER_PODS and the month."
     )
 
 
@@ -154,36 +169,152 @@ def _read_file(
     file: SourceFile, position: int, month: Month, spool: Spool, work: Path
 ) -> _FileRead:
     """Check and cast one file's rows of the month, and part them by day."""
-    contract = CONTRACTS[file.kind]
     row_count = rows_in_month = 0
-    for batch in read_batches(file, contract, work):
+    for batch in read_batches(file, CONTRACTS[file.kind], work):
         numbers = np.arange(row_count, row_count + len(batch)) + 1
         row_count += len(batch)
         rows = _rows_in_month(batch, numbers, file, position, month)
         if len(rows):
             rows_in_month += len(rows)
-            spool.append(rows, _buckets(rows, month, contract))
-    return _FileRead(row_count, rows_in_month)
+            spool.append(rows, _days(rows["usage_hour"], month))
+    with file.path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return _FileRead(sha256, row_count, rows_in_month)
 
 
 def _rows_in_month(
-    batch: pa.RecordBatch, numbers: np.ndarray, file: SourceFile, position: int, month: Month
+    batch: pa.RecordBatch,
+    numbers: NDArray[np.int64],
+    file: SourceFile,
+    position: int,
+    month: Month,
 ) -> pa.RecordBatch:
     """The batch's rows of the month, in the contract's form, with their origin."""
     contract = CONTRACTS[file.kind]
-    with _Place(file, "usage_hour", numbers):
+    with _told_where(file, "usage_hour", numbers):
         hours = as_hours(batch["usage_hour"])
-        _refuse_nulls(hours)
-    start, end = (pa.scalar(moment.replace(tzinfo=None), HOUR) for moment in _span(month))
+        refuse_nulls(hours)
+    start, end = (
+        pa.scalar(moment.replace(tzinfo=None), HOUR) for moment in (month.start, month.end)
+    )
     is_in_month = pc.and_(pc.greater_equal(hours, start), pc.less(hours, end))
     batch = batch.filter(is_in_month)
     numbers = numbers[np.asarray(is_in_month)]
     columns = []
     for column in contract.columns:
-        with _Place(file, column.name, numbers):
+        with _told_where(file, column.name, numbers):
             columns.append(_cast(batch, column))
-    columns += [
-        pa.array(np.full(len(batch), position, np.int32)),
-        pa.array(numbers, ROW.type),
+    columns += [pa.array(np.full(len(batch), position, np.int32)), pa.array(numbers)]
+    return pa.RecordBatch.from_arrays(
+        columns, names=[*(column.name for column in contract.columns), FILE, ROW]
+    )
+
+
+def _cast(batch: pa.RecordBatch, column: Column) -> pa.Array:
+    """One column in the contract's form; one that the file does not have is null."""
+    if column.name in batch.schema.names:
+        values = batch[column.name]
+    else:
+        values = pa.nulls(len(batch))
+    if column.content in MAPS:
+        return as_maps(values, column.content)
+    values = _CASTS[column.content](values)
+    if not column.is_nullable:
+        refuse_nulls(values)
+    return values
+
+
+_CASTS: dict[Content, Callable[[pa.Array], pa.Array]] = {
+    Content.TEXT: as_text,
+    Content.HOUR: as_whole_hours,
+    Content.SECONDS: as_seconds,
+    Content.QUANTITY: as_quantities,
+}
+
+
+@contextmanager
+def _told_where(
+    file: SourceFile, column: str, numbers: NDArray[np.int64]
+) -> Iterator[None]:
+    """Say of a bad value where it stands; ``numbers`` are the rows of the cast array."""
+    try:
+        yield
+    except BadValueError as error:
+        row = "" if error.row is None else f", row {numbers[error.row]}"
+        raise PodledgerError(
+            f"{file}{row}, column {column}: {error.problem}. Correct the file, or the"
+            " query that wrote it, and read the month again."
+        ) from None
+
+
+def _days(hours: pa.TimestampArray, month: Month) -> NDArray[np.int64]:
+    """Days since the month's first."""
+    start = pa.scalar(month.start.replace(tzinfo=None), HOUR).cast(pa.int64()).as_py()
+    since = np.asarray(hours.cast(pa.int64())) - start
+    return cast("NDArray[np.int64]", since // MICROSECONDS_A_DAY)
+
+
+def _write_days(
+    contract: Contract,
+    spool: Spool,
+    month: Month,
+    files: Sequence[SourceFile],
+    folder: Path,
+) -> _Written:
+    """Write one file a day that has rows; if none has, an empty one, for SQL to bind to."""
+    days = spool.close()
+    rows = repeated_rows = 0
+    for day in days:
+        folded = fold(spool.read(day), contract, files)
+        rows += len(folded.table)
+        repeated_rows += folded.repeated_rows
+        write_table(_as_in_lake(folded.table, contract), folder / _file_of(month, day))
+    if not days:
+        write_table(contract.schema.empty_table(), folder / _file_of(month, 0))
+    return _Written(rows, len(days), repeated_rows)
+
+
+def _file_of(month: Month, day: int) -> str:
+    return f"{month.days[day].isoformat()}.parquet"
+
+
+def _as_in_lake(table: pa.Table, contract: Contract) -> pa.Table:
+    """The lake's columns, text still coded; columns that no file has are derived."""
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    if "sharing_labels" in contract.schema.names:
+        columns["sharing_labels"] = _sharing_labels(columns["labels"].combine_chunks())
+    return pa.table(
+        [columns[field.name] for field in contract.schema],
+        schema=pa.schema(
+            field.with_type(CODED) if field.type == STRING else field
+            for field in contract.schema
+        ),
+    )
+
+
+def _sharing_labels(labels: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Of each map of labels, those that decide what a device request counts as."""
+    texts = [
+        canonical_json(json.dumps(sharing_labels(json.loads(text))), Content.LABELS)
+        for text in labels.dictionary.to_pylist()
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=_spooled(contract))
+    return sorted_codes(recoded(labels, pa.array(texts, STRING)))
+
+
+def _file_table(files: Sequence[SourceFile], reads: Sequence[_FileRead]) -> pa.Table:
+    """``raw/inventory_files``."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "source": file.source,
+                "source_file": file.name,
+                "kind": file.kind,
+                "size_bytes": file.path.stat().st_size,
+                "sha256": read.sha256,
+                "row_count": read.row_count,
+                "rows_in_month": read.rows_in_month,
+            }
+            for file, read in zip(files, reads, strict=True)
+        ],
+        schema=INVENTORY_FILES,
+    )

@@ -167,7 +167,9 @@ def _spelled_items(
         except ValueError as error:
             bad = np.flatnonzero((codes == code) & is_present)
             if bad.size:
-                raise BadValueError(int(rows[bad[0]]), f"{printed(value)} {error}") from None
+                raise BadValueError(
+                    int(rows[bad[0]]), f"{printed(value)} {error}"
+                ) from None
             texts.append(None)
     return pa.array(texts, STRING)
 
@@ -187,9 +189,7 @@ def _is_ordered(rows: NDArray[np.int64], ranks: NDArray[np.int64]) -> bool:
 
 
 def _wrapped(inner: pa.StringArray) -> pa.DictionaryArray:
-    return _no_nulls(
-        pc.binary_join_element_wise("{", inner, "}", "").dictionary_encode()
-    )
+    return _no_nulls(pc.binary_join_element_wise("{", inner, "}", "").dictionary_encode())
 
 
 def _no_nulls(codes: pa.DictionaryArray) -> pa.DictionaryArray:
@@ -225,7 +225,7 @@ def _quoted(text: str) -> str:
 
 
 def _label(value: object) -> str:
-    """A label's text. Structs and JSON made by hand have numbers where a label has digits."""
+    """A label's text. JSON made by hand has numbers where a label has digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
@@ -243,7 +243,11 @@ def _quantity(value: object) -> str:
         raise ValueError(problem) from None
     if not math.isfinite(number) or number < 0:
         raise ValueError(problem)
-    return str(int(number)) if number.is_integer() and number < _EXACT_INTEGERS else repr(number)
+    return (
+        str(int(number))
+        if number.is_integer() and number < _EXACT_INTEGERS
+        else repr(number)
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -252,4 +256,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-

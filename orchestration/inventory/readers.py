@@ -56,7 +56,13 @@ def read_batches(
             yield from _read_csv(file, contract)
         else:
             yield from _read_ndjson(file, contract, scratch)
-    except (pa.ArrowException, duckdb.Error, OSError, EOFError, UnicodeDecodeError) as error:
+    except (
+        pa.ArrowException,
+        duckdb.Error,
+        OSError,
+        EOFError,
+        UnicodeDecodeError,
+    ) as error:
         first_line = str(error).partition("\n")[0]
         raise PodledgerError(
             f"{file} cannot be read as {file.file_format} ({first_line}). The file is"

@@ -18,7 +18,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestration.errors import PodledgerError
-from orchestration.inventory.sources.interface import FileFormat, SourceFile
+from orchestration.inventory.sources.interface import FileFormat, Progress, SourceFile
+from orchestration.months import Month
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,8 +46,8 @@ class FolderSource:
     uri: str
     root: Path
 
-    def fetch(self, landing: Path) -> list[SourceFile]:
-        """List the inventory files of the folder; nothing is copied."""
+    def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
+        """List the inventory files of the folder, of whatever month; nothing is copied."""
         if self.root.is_file():
             paths = {self.root.name: self.root}
         elif self.root.is_dir():
@@ -80,8 +81,8 @@ class S3Source:
     bucket: str
     prefix: str
 
-    def fetch(self, landing: Path) -> list[SourceFile]:
-        """Copy the prefix's inventory objects that are not in ``landing`` yet."""
+    def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
+        """Copy the inventory objects, of whatever month, that are not in ``landing`` yet."""
         try:
             client = boto3.client("s3")
             objects = {

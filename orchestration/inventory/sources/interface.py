@@ -7,12 +7,18 @@ is closed again reads what it read before, whatever the server still knows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from orchestration.months import Month
+
 Kind = Literal["pod_hours", "node_hours"]
 FileFormat = Literal["parquet", "csv", "ndjson"]
+
+Progress = Callable[[str], object]
+"""Called with one line for a person after each step of long work, and for each warning."""
 
 
 @dataclass(frozen=True, order=True)
@@ -46,14 +52,18 @@ class Source(Protocol):
     def uri(self) -> str:
         """The source as configured."""
 
-    def fetch(self, landing: Path) -> list[SourceFile]:
-        """Bring the inventory here.
+    def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
+        """Bring a month of the inventory here.
 
         Args:
-            landing: Folder for copies of what lies elsewhere; kept, and used again.
+            month: The month that is wanted.
+            landing: Folder for copies of what lies elsewhere; kept, and used again. Each
+                source keeps to a folder of its own below it.
+            progress: Told each step that takes long, and each gap in what was found.
 
         Returns:
-            The files, ordered by name. Rows of any month may be in any of them.
+            The files, ordered by name; all that the source has of the month is in them.
+            Rows of other months may be in them too, and are left out by who reads.
 
         Raises:
             PodledgerError: The source cannot be reached or read.
