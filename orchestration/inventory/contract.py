@@ -31,7 +31,7 @@ class Content(Enum):
     LABELS = auto()
     """A map from label to text."""
     CAPACITIES = auto()
-    """A map from resource to quantity, numbers or Kubernetes' own spelling like ``512Mi``."""
+    """A map from resource to quantity, numbers or Kubernetes' spelling like ``512Mi``."""
 
 
 MAPS = frozenset({Content.DEVICES, Content.LABELS, Content.CAPACITIES})

@@ -109,8 +109,8 @@ def _refuse_contradictions(
     named = ", ".join(name for name, is_different in differs.items() if is_different[pair])
     raise PodledgerError(
         f"Two rows of {contract.kind} contradict each other: {key} stands in {places[0]}"
-        f" and in {places[1]} with different values of {named}. Keep the right one of the two;"
-        " rows that repeat word for word would count once."
+        f" and in {places[1]} with different values of {named}. Keep the right one of the"
+        " two; rows that repeat word for word would count once."
     )
 
 
@@ -118,14 +118,14 @@ def _differs(values: pa.Array, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether the two rows of each pair hold different values; null is a value."""
     if pa.types.is_dictionary(values.type):
         codes = codes_of(values)
-        return codes[pairs[0]] != codes[pairs[1]]
+        is_different: NDArray[np.bool_] = codes[pairs[0]] != codes[pairs[1]]
+        return is_different
     first, second = (values.take(pa.array(rows)) for rows in pairs)
     same = pc.or_(
         pc.fill_null(pc.equal(first, second), False),
         pc.and_(first.is_null(), second.is_null()),
     )
-    is_different: NDArray[np.bool_] = ~np.asarray(same)
-    return is_different
+    return ~np.asarray(same)
 
 
 def _place(columns: dict[str, pa.Array], row: int, files: Sequence[SourceFile]) -> str:

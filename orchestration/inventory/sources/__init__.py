@@ -1,44 +1,44 @@
 """Sources of pod-hours: one module each, behind the interface of ``interface.py``.
 
-Holds the choice of a source by its URI. A new source is a module here and its scheme in
-``parse_source``.
+Holds the choice of a source by its URI. A new source is a module here, and its schemes in
+``SOURCES``.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.files import FolderSource, S3Source
 from orchestration.inventory.sources.interface import Source, SourceFile
 
-__all__ = ["Source", "SourceFile", "parse_source"]
+__all__ = ["SOURCES", "Source", "SourceFile", "parse_source"]
 
-_SUPPORTED = "a folder, file:///folder, or s3://bucket/prefix"
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "file": FolderSource.from_uri,
+    "s3": S3Source.from_uri,
+}
+"""From the scheme of a URI to what makes its source; ValueError says what the URI lacks."""
 
 
 def parse_source(uri: str) -> Source:
     """Choose the source that a URI of ``PODLEDGER_PODS`` means.
 
     Args:
-        uri: A path, ``file://`` or ``s3://bucket/prefix``.
+        uri: A path of a folder or file, or a URI with one of the schemes of ``SOURCES``.
 
     Raises:
-        PodledgerError: The scheme is none of these, or a bucket is missing.
+        PodledgerError: The scheme is none of these, or its source cannot do with the rest.
     """
-    if "://" not in uri:
-        return FolderSource(uri, Path(uri).expanduser().absolute())
-    scheme, _, rest = uri.partition("://")
-    if scheme == "s3":
-        bucket, _, prefix = rest.partition("/")
-        if bucket:
-            return S3Source(uri, bucket, prefix.strip("/"))
-    elif scheme == "file":
-        parts = urlsplit(uri)
-        if parts.netloc in ("", "localhost"):
-            return FolderSource(uri, Path(unquote(parts.path)))
+    scheme = uri.partition("://")[0] if "://" in uri else "file"
+    problem = ""
+    if scheme in SOURCES:
+        try:
+            return SOURCES[scheme](uri)
+        except ValueError as error:
+            problem = f" ({error})"
+    known = ", ".join(f"{name}://" for name in sorted(SOURCES))
     raise PodledgerError(
-        f"{uri!r} is no source of pod inventories. PODLEDGER_PODS takes {_SUPPORTED},"
-        " several separated by commas."
+        f"{uri!r} is no source of pod inventories{problem}. PODLEDGER_PODS takes a folder, or"
+        f" URIs of {known}, several separated by commas."
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,6 +46,20 @@ class FolderSource:
 
     uri: str
     root: Path
+
+    @classmethod
+    def from_uri(cls, uri: str) -> FolderSource:
+        """A plain path, or ``file:///folder``.
+
+        Raises:
+            ValueError: The URI names another machine.
+        """
+        if "://" not in uri:
+            return cls(uri, Path(uri).expanduser().absolute())
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError("a file:// URI has no host: write file:///folder")
+        return cls(uri, Path(unquote(parts.path)))
 
     def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
         """List the inventory files of the folder, of whatever month; nothing is copied."""
@@ -81,8 +96,20 @@ class S3Source:
     bucket: str
     prefix: str
 
+    @classmethod
+    def from_uri(cls, uri: str) -> S3Source:
+        """``s3://bucket/prefix``; the prefix may be empty.
+
+        Raises:
+            ValueError: The bucket is missing.
+        """
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise ValueError("the bucket is missing: write s3://bucket/prefix")
+        return cls(uri, bucket, prefix.strip("/"))
+
     def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
-        """Copy the inventory objects, of whatever month, that are not in ``landing`` yet."""
+        """Copy the inventory objects, of whatever month, that are not here yet."""
         try:
             client = boto3.client("s3")
             objects = {
