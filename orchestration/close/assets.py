@@ -11,10 +11,27 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.close.publish import Publication, publish
+from orchestration.close.figures import exact
+from orchestration.close.publish import publish
 from orchestration.dbt import WAREHOUSE_POOL, Translator, build_models, manifest_path
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
+
+MARTS = [
+    dg.AssetKey(name)
+    for name in (
+        "fct_split_line_items",
+        "fct_unallocated",
+        "fct_bill_remainder",
+        "fct_daily_costs",
+        "fct_close_controls",
+        "rpt_month_by_namespace",
+        "rpt_month_by_workload",
+        "rpt_month_by_account",
+        "rpt_month_totals",
+    )
+]
+"""What a published month rests on; the roll-ups too, which a control holds to it."""
 
 
 @dbt_assets(
@@ -33,3 +50,41 @@ def close_models(
 ) -> Iterator[Any]:
     """From pod costs to statements, roll-ups and controls."""
     yield from build_models(context, dbt, settings)
+
+
+@dg.asset(
+    description="The month as its readers get it: split lines in AWS's columns, unallocated"
+    " cost, remainder, controls and a manifest, in an immutable folder. One revision a"
+    " restatement.",
+    group_name="close",
+    kinds={"python", "parquet"},
+    deps=MARTS,
+    partitions_def=billing_months,
+    backfill_policy=one_month_a_run,
+    pool=WAREHOUSE_POOL,
+)
+def published_month(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
+    """Publish what passed its controls, or say that nothing changed."""
+    publication = publish(settings, month_of(context), progress=context.log.info)
+    manifest = publication.manifest
+    law = manifest.totals["unblended"]
+    figures = {
+        "billed_usd": law.bill,
+        "split_usd": law.pods_split,
+        "unused_usd": law.pods_unused,
+        "unallocated_usd": law.unallocated,
+        "remainder_usd": law.remainder,
+        "residual_usd": law.difference,
+    }
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": manifest.row_counts["scad"],
+            "dagster/uri": str(publication.path),
+            "bill_revision": publication.revision,
+            "is_new": publication.is_new,
+            **{name: dg.MetadataValue.text(exact(usd)) for name, usd in figures.items()},
+        },
+        data_version=dg.DataVersion(manifest.fingerprint),
+    )

@@ -8,11 +8,11 @@ revision of the parts is in ``publish.py``.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 
@@ -87,24 +87,28 @@ class TableExporter:
         """
         self._require_types(source)
         if self.table.day_column is None:
-            return self._write(source, folder / f"{self.name}.parquet", day=None)
-        days = self._days(source)
-        source.progress(f"Writing {self.name}: {len(days)} days")
+            expected = self._tally(source, self._rows(source.month))
+            return self._write(source, folder / f"{self.name}.parquet", expected)
         (folder / self.name).mkdir()
+        days = self._days(source)
         if not days:
-            return self._write(source, folder / self.name / "empty.parquet", day=None)
-        tallies = (
-            self._write(source, folder / self.name / f"{day}.parquet", day) for day in days
-        )
-        return sum(tallies, Tally())
+            nothing = self._as_tally([0, *(Decimal(0) for _ in self.table.money_columns)])
+            return self._write(source, folder / self.name / "empty.parquet", nothing)
+        total = Tally()
+        for day, expected in days.items():
+            source.progress(f"Writing {self.name} of {day}")
+            path = folder / self.name / f"{day}.parquet"
+            total += self._write(source, path, expected, day)
+        return total
 
-    def _write(self, source: Source, path: Path, day: dt.date | None) -> Tally:
-        rows = self._rows(source.month, day)
-        expected = self._tally(source, rows)
+    def _write(
+        self, source: Source, path: Path, expected: Tally, day: dt.date | None = None
+    ) -> Tally:
+        """Copy one file and count it again, from the disk and by its money columns."""
         source.connection.execute(
-            f"copy (select {self._column_list()} {rows} order by"
-            f" {', '.join(self.table.order_by)}) to {quote(str(path))}"
-            " (format parquet, compression zstd)"
+            f"copy (select {', '.join(self.table.columns)}"
+            f" {self._rows(source.month, day)} order by {', '.join(self.table.order_by)})"
+            f" to {quote(str(path))} (format parquet, compression zstd)"
         )
         written = self._tally(source, f"from read_parquet({quote(str(path))})")
         if written != expected:
@@ -116,29 +120,33 @@ class TableExporter:
             )
         return written
 
-    def _rows(self, month: Month, day: dt.date | None) -> str:
+    def _rows(self, month: Month, day: dt.date | None = None) -> str:
         rows = f"from {self.table.mart} where billing_month = date '{month.key}'"
         if day is None:
             return rows
         column = self.table.day_column
         return f"{rows} and {column} >= date '{day}' and {column} < date '{day}' + 1"
 
-    def _days(self, source: Source) -> list[dt.date]:
-        column = self.table.day_column
-        days = source.connection.execute(
-            f"select distinct {column}::date as day {self._rows(source.month, None)} order by day"
+    def _days(self, source: Source) -> dict[dt.date, Tally]:
+        """What the mart has of each day; one pass over the money columns of the month."""
+        rows = source.connection.execute(
+            f"select {self.table.day_column}::date as day, {self._aggregates()}"
+            f" {self._rows(source.month)} group by day order by day"
         ).fetchall()
-        return [day for (day,) in days]
+        return {day: self._as_tally(figures) for day, *figures in rows}
 
     def _tally(self, source: Source, rows: str) -> Tally:
-        columns = self.table.money_columns
-        sums = ", ".join(f"coalesce(sum({column}), 0)" for column in columns)
-        row = source.connection.execute(f"select count(*), {sums} {rows}").fetchone()
+        row = source.connection.execute(f"select {self._aggregates()} {rows}").fetchone()
         assert row is not None, "an aggregate without groups has one row"
-        return Tally(row[0], dict(zip(columns, row[1:], strict=True)))
+        return self._as_tally(row)
 
-    def _column_list(self) -> str:
-        return ", ".join(self.table.columns)
+    def _aggregates(self) -> str:
+        sums = (f"coalesce(sum({column}), 0)" for column in self.table.money_columns)
+        return ", ".join(["count(*)", *sums])
+
+    def _as_tally(self, figures: Sequence[Any]) -> Tally:
+        row_count, *sums = figures
+        return Tally(row_count, dict(zip(self.table.money_columns, sums, strict=True)))
 
     def _require_types(self, source: Source) -> None:
         """Refuse a mart whose types are not the contract's: a cast could round money."""

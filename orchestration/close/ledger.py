@@ -73,8 +73,8 @@ def find_revision(published: Path, month: Month, number: int | None = None) -> R
     folders = _revision_folders(published, month)
     if not folders:
         raise PodledgerError(
-            f"{month} was never published below {published}. Close it first: podledger close"
-            f" {month}."
+            f"{month} was never published below {published}. Close it first: podledger"
+            f" close {month}."
         )
     if number is None:
         number = max(folders)
@@ -103,7 +103,9 @@ def verify(revision: Revision) -> None:
 
 
 @contextmanager
-def only_writer(published: Path, month: Month, progress: Callable[[str], None]) -> Iterator[None]:
+def only_writer(
+    published: Path, month: Month, progress: Callable[[str], None]
+) -> Iterator[None]:
     """Wait until no other process publishes the month, and keep others waiting.
 
     The lock is the operating system's, so a killed process leaves none behind. Folders of
@@ -142,7 +144,9 @@ def seal(folder: Path) -> tuple[PublishedFile, ...]:
     return tuple(_describe(path, folder) for path in paths)
 
 
-def add_revision(folder: Path, published: Path, month: Month, manifest: Manifest) -> Revision:
+def add_revision(
+    folder: Path, published: Path, month: Month, manifest: Manifest
+) -> Revision:
     """Give a sealed folder its manifest and its name: from here on it is published.
 
     The rename is the one moment of publication. Before it there is no revision, after it

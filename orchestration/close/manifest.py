@@ -1,7 +1,8 @@
 """``manifest.json``: what a published revision says of itself.
 
 Holds the manifest's fields, its exact text and its reading. Where revisions lie is in
-``ledger.py``; what is put into a manifest is gathered by ``provenance.py`` and ``publish.py``.
+``ledger.py``; what is put into a manifest is gathered by ``provenance.py`` and
+``publish.py``.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ def read_manifest(revision: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise PodledgerError(f"{path} cannot be read ({error.strerror}). {advice}") from error
+        raise PodledgerError(
+            f"{path} cannot be read ({error.strerror}). {advice}"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -75,7 +75,12 @@ class Provenance:
 
 
 def read_provenance(
-    lake: Lake, month: Month, *, method_version: int, code_version: str, labels: Sequence[str]
+    lake: Lake,
+    month: Month,
+    *,
+    method_version: int,
+    code_version: str,
+    labels: Sequence[str],
 ) -> Provenance:
     """Gather what the month in the lake was read from.
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from orchestration.close.controls import read_controls, require_all_passed
+from orchestration.close.ledger import find_revision
 from orchestration.close.publish import Publication
 from orchestration.definitions import defs
 from orchestration.errors import PodledgerError
@@ -66,7 +67,11 @@ def close_month(
         )
     if not result.success:
         raise PodledgerError(_why(result, month, settings))
-    return result.output_for_node("published_month")
+    (published,) = result.asset_materializations_for_node("published_month")
+    revision = find_revision(
+        settings.published, month, int(str(published.metadata["bill_revision"].value))
+    )
+    return Publication.of(revision, month, is_new=bool(published.metadata["is_new"].value))
 
 
 def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], None]:

@@ -35,7 +35,10 @@ def open_warehouse(
             f"There is no warehouse at {path}: no month was computed there yet. Run the"
             " close, which builds it: podledger close YYYY-MM."
         )
-    with TemporaryDirectory() as temporary, connect(scratch or Path(temporary)) as connection:
+    with (
+        TemporaryDirectory() as temporary,
+        connect(scratch or Path(temporary)) as connection,
+    ):
         try:
             connection.execute(f"attach {quote(str(path))} as podledger (read_only)")
         except duckdb.IOException as error:

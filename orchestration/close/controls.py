@@ -1,0 +1,324 @@
+"""The controls of the close: what each means, who acts, and whether a month passed.
+
+Holds the catalogue of controls, the reading of their rows, and the one rule that decides
+whether a month may be published. The arithmetic is SQL, in the model
+``fct_close_controls``; the same rows feed the asset checks and the published table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from orchestration.close.contract import CONTROLS
+from orchestration.close.figures import exact
+from orchestration.close.warehouse import open_warehouse
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+
+Severity = Literal["blocking", "warning"]
+
+
+@dataclass(frozen=True)
+class ControlRule:
+    """One entry of the catalogue.
+
+    Attributes:
+        name: A sentence that is true in a good month.
+        severity: ``blocking``: the month is not published while it fails.
+        meaning: What the control compares, in one sentence.
+        who: Who acts when it fails.
+        what_to_do: Where to look and what to do, as sentences.
+        only_method: The version of the split that it belongs to; None for every version.
+    """
+
+    name: str
+    severity: Severity
+    meaning: str
+    who: str
+    what_to_do: str
+    only_method: int | None = None
+
+
+CATALOGUE: dict[str, ControlRule] = {
+    rule.name: rule
+    for rule in (
+        ControlRule(
+            "every_billed_dollar_lands_once",
+            "blocking",
+            "The bill of a payer equals its pods (split and unused), its unallocated node"
+            " cost and its remainder, in each cost basis.",
+            "whoever maintains podledger",
+            "Compare the payer's rows in fct_bill_remainder, fct_unallocated and pod_costs"
+            " with raw/bill_lines: a line is in none of them, or in two. Correct the model,"
+            " and close the month again.",
+        ),
+        ControlRule(
+            "every_node_hour_adds_up",
+            "blocking",
+            "The parts of every node-hour (pods and unallocated) add up to its cost; the"
+            " residual is the worst of all node-hours.",
+            "whoever maintains podledger",
+            "The evidence names the worst node-hour: compare its rows in int_node_hours,"
+            " pod_costs and unallocated_costs. Materialize pod_costs and what follows it"
+            " again; if it stays so, the split is wrong.",
+        ),
+        ControlRule(
+            "resources_add_up_to_their_node_hour",
+            "blocking",
+            "What accelerators, vCPUs and memory of a node-hour cost adds up to the cost of"
+            " the node-hour.",
+            "whoever maintains podledger",
+            "The evidence names the worst node-hour: compare its row in"
+            " int_node_hours__weighed, of the version in use, with int_node_hours.",
+        ),
+        ControlRule(
+            "marts_add_up_to_pod_costs",
+            "blocking",
+            "Every mart and roll-up adds up to what the split wrote.",
+            "whoever maintains podledger",
+            "The evidence names the mart: look for a join that repeats or drops rows."
+            " Correct the model and close the month again.",
+        ),
+        ControlRule(
+            "no_pod_hour_is_counted_twice",
+            "blocking",
+            "An instance, an hour and a pod uid stand in pod_costs at most once.",
+            "whoever runs the pod inventory",
+            "The evidence counts the repeated keys: find them in raw/pod_hours, and the"
+            " inventory files that gave them. Correct the source, close the month again.",
+        ),
+        ControlRule(
+            "deliveries_were_read_whole",
+            "blocking",
+            "The lake holds every row and all the money of every file that the manifests of"
+            " the bill name.",
+            "whoever runs podledger",
+            "The evidence names the file: materialize raw/bill_lines for the month again."
+            " If it stays so, have AWS deliver the report again.",
+        ),
+        ControlRule(
+            "split_rows_of_aws_are_left_out",
+            "blocking",
+            "AWS's own split cost allocation rows, if the export has them, take no part in"
+            " the bill: they repeat cost that its instances already carry.",
+            "whoever maintains podledger",
+            "Look in stg_cur__bill_lines for lines with a"
+            " split_line_item_parent_resource_id that a model after it still counts.",
+        ),
+        ControlRule(
+            "rounding_is_accounted_for",
+            "blocking",
+            "What rounding to 1e-10 USD moved while the bill was read is counted, and is no"
+            " more than half a unit for each value that was rounded.",
+            "whoever maintains podledger",
+            "The evidence names the file of raw/bill_files: the export writes an amount"
+            " that is not read as it stands. Compare the file with raw/bill_lines.",
+        ),
+        ControlRule(
+            "pods_run_on_billed_instances",
+            "warning",
+            "Every pod-hour of the inventory ran on an instance that the bill charges for"
+            " in that hour; the evidence counts the hours that did not.",
+            "the platform team",
+            "Look for a payer or an account whose export is not in PODLEDGER_BILL, for"
+            " nodes outside EC2 (Fargate, on premises), and for clocks that are off.",
+        ),
+        ControlRule(
+            "cluster_nodes_have_an_inventory",
+            "warning",
+            "Every node-hour that AWS tags as part of a cluster has pods in the inventory;"
+            " the actual amount is what runs without.",
+            "the platform team",
+            "Add the inventory of the cluster that the evidence names to PODLEDGER_PODS, or"
+            " fill the hours that it misses. Until then the money is unallocated, no_pods.",
+        ),
+        ControlRule(
+            "instance_types_are_in_the_catalogue",
+            "warning",
+            "Capacities come from the catalogue of instance types, and not from the bill's"
+            " own product attributes.",
+            "the platform team",
+            "Run podledger catalogue refresh and commit the seed that it rewrites.",
+        ),
+        ControlRule(
+            "requests_fit_their_node",
+            "warning",
+            "What the pods of a node request is no more than a small multiple of what the"
+            " node has; many times over is a slip of units.",
+            "the team that owns the workload",
+            "The evidence names the pod: compare its requests with the node's capacity, in"
+            " the inventory and in Kubernetes. Millicores, bytes and MiB are usual slips.",
+        ),
+        ControlRule(
+            "accelerator_requests_are_recognized",
+            "warning",
+            "Every accelerator that a pod requests resolves into physical devices of its"
+            " node.",
+            "the platform team",
+            "The evidence names the requests that count as nothing; look them up in"
+            " accelerator_equivalents. Add the node's labels to node_hours, or the resource"
+            " to the rules.",
+        ),
+        ControlRule(
+            "market_weights_cover_every_type",
+            "warning",
+            "Version 3 finds market weights for every instance type with accelerators.",
+            "the platform team",
+            "The evidence names the types that were split by version 2 instead: give them"
+            " an On-Demand price in the catalogue of instance types.",
+            only_method=3,
+        ),
+    )
+}
+"""Every control of the close, in the order in which it is told."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One row of ``fct_close_controls``.
+
+    Attributes:
+        control: Its name in the catalogue.
+        payer_account_id: The payer; None where it concerns them all.
+        cost_basis: The basis; None where it concerns no one basis.
+        expected_usd: What should be.
+        actual_usd: What is.
+        residual_usd: Expected less actual.
+        is_passed: Whether the control holds.
+        severity: ``blocking`` or ``warning``.
+        evidence: What was counted, and the worst case by name.
+    """
+
+    control: str
+    payer_account_id: str | None
+    cost_basis: str | None
+    expected_usd: Decimal | None
+    actual_usd: Decimal | None
+    residual_usd: Decimal | None
+    is_passed: bool
+    severity: str
+    evidence: str | None
+
+    @property
+    def scope(self) -> str:
+        """Payer and basis in words."""
+        payer = f"payer {self.payer_account_id}" if self.payer_account_id else "all payers"
+        return f"{payer}, {self.cost_basis}" if self.cost_basis else payer
+
+    @property
+    def finding(self) -> str:
+        """Scope, amounts and evidence in one sentence, without its full stop."""
+        amounts = ", ".join(
+            f"{word} {exact(usd)} USD"
+            for word, usd in (
+                ("expected", self.expected_usd),
+                ("actual", self.actual_usd),
+                ("residual", self.residual_usd),
+            )
+            if usd is not None
+        )
+        said = [amounts, (self.evidence or "").strip().rstrip(".")]
+        return f"{self.scope}: {'; '.join(part for part in said if part)}"
+
+
+def controls_of(method: int) -> list[ControlRule]:
+    """The controls that a month needs when it is closed with a version of the split."""
+    return [rule for rule in CATALOGUE.values() if rule.only_method in (None, method)]
+
+
+def read_controls(warehouse: Path, month: Month) -> list[Control]:
+    """Read the month's rows of ``fct_close_controls``, in the catalogue's order.
+
+    Raises:
+        PodledgerError: There is no warehouse, it is busy, or it lacks the table.
+    """
+    order = list(CATALOGUE)
+    with open_warehouse(warehouse) as connection:
+        try:
+            rows = connection.execute(
+                f"select {', '.join(CONTROLS.columns)} from {CONTROLS.mart}"
+                f" where billing_month = date '{month.key}'"
+                f" order by {', '.join(CONTROLS.order_by)}"
+            ).fetchall()
+        except duckdb.CatalogException as error:
+            raise PodledgerError(
+                f"The warehouse {warehouse} has no {CONTROLS.mart}: no month was closed"
+                f" there yet. Run the whole close: podledger close {month}."
+            ) from error
+    controls = [Control(*row) for row in rows]
+    return sorted(
+        controls,
+        key=lambda c: order.index(c.control) if c.control in CATALOGUE else len(order),
+    )
+
+
+def require_all_passed(
+    controls: Sequence[Control], month: Month, method: int | None = None
+) -> None:
+    """Let a month through only if every blocking control ran and passed.
+
+    Args:
+        controls: Rows of the month.
+        month: The month, for the message.
+        method: Version of the split; None asks only for the controls of every version.
+
+    Raises:
+        PodledgerError: There are no rows; a control of the catalogue has none; a row is not
+            of the catalogue, or takes itself for less severe; or a blocking one failed.
+    """
+    if not controls:
+        raise PodledgerError(
+            f"{month} is not published: fct_close_controls has no row for it, so nothing"
+            f" was checked. Run the whole close: podledger close {month}."
+        )
+    _require_catalogue(controls, month, method)
+    failed = [c for c in controls if c.severity == "blocking" and not c.is_passed]
+    if failed:
+        raise PodledgerError(
+            f"{month} is not published, because a control failed. {' '.join(_told(failed))}"
+            " Revisions that were published before are as they were."
+        )
+
+
+def _require_catalogue(
+    controls: Sequence[Control], month: Month, method: int | None
+) -> None:
+    """A control that did not run, or that nobody has described, has not passed."""
+    seen = {control.control for control in controls}
+    missing = [
+        rule.name
+        for rule in CATALOGUE.values()
+        if rule.name not in seen and rule.only_method in (None, method)
+    ]
+    if missing:
+        raise PodledgerError(
+            f"{month} is not published: fct_close_controls has no row of"
+            f" {', '.join(missing)}, and a control that did not run has not passed. Run the"
+            f" whole close: podledger close {month}. If it stays so, correct the model"
+            " fct_close_controls."
+        )
+    for control in controls:
+        rule = CATALOGUE.get(control.control)
+        if rule is None or rule.severity != control.severity:
+            expected = (
+                f"{rule.severity} by the catalogue" if rule else "not in the catalogue"
+            )
+            raise PodledgerError(
+                f"{month} is not published: fct_close_controls has a {control.severity}"
+                f" control {control.control}, which is {expected}. Make the model and"
+                " orchestration/close/controls.py agree."
+            )
+
+
+def _told(failed: Sequence[Control]) -> Iterator[str]:
+    for name, rows in groupby(failed, key=lambda control: control.control):
+        findings = "; ".join(f"({control.finding})" for control in rows)
+        rule = CATALOGUE[name]
+        yield f"{name} {findings}. To do, by {rule.who}: {rule.what_to_do}"

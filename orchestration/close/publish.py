@@ -1,0 +1,332 @@
+"""Publishing a month: what passed its controls becomes one more immutable revision.
+
+Holds the order of events and the last looks before the rename: that the marts belong to
+the lake as it is now, that the law of the month holds, and that the written files carry
+the totals. Folders and renames are in ``ledger.py``, files in ``export.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from orchestration.close.contract import (
+    BASIS_COLUMNS,
+    REMAINDER,
+    SCAD,
+    SCAD_SPLIT_COLUMNS,
+    SCAD_UNUSED_COLUMNS,
+    UNALLOCATED,
+)
+from orchestration.close.controls import read_controls, require_all_passed
+from orchestration.close.export import EXPORTERS, Exporter, Source, Tally
+from orchestration.close.figures import exact
+from orchestration.close.ledger import (
+    Revision,
+    add_revision,
+    latest,
+    only_writer,
+    seal,
+    verify,
+    workspace,
+)
+from orchestration.close.manifest import BasisTotals, Manifest
+from orchestration.close.provenance import Provenance, code_version, read_provenance
+from orchestration.close.warehouse import open_warehouse
+from orchestration.duck import quote
+from orchestration.errors import PodledgerError
+from orchestration.lake import Lake
+from orchestration.months import Month
+from orchestration.schemas import BASES
+from orchestration.settings import Settings
+
+_NO_SPACE_OR_MEMORY = (OSError, duckdb.IOException, duckdb.OutOfMemoryException)
+_NO_SUCH_MART = (duckdb.CatalogException, duckdb.BinderException)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing a month came to.
+
+    Attributes:
+        month: The month.
+        revision: Number of the revision that now holds its figures.
+        path: Folder of that revision.
+        is_new: False if the latest revision was made from the same, and stays.
+        replaces: The revision before it, None for the first.
+        manifest: The revision's manifest.
+    """
+
+    month: Month
+    revision: int
+    path: Path
+    is_new: bool
+    replaces: int | None
+    manifest: Manifest
+
+    @classmethod
+    def of(cls, revision: Revision, month: Month, *, is_new: bool) -> Publication:
+        """Tell of a revision in the ledger."""
+        return cls(
+            month=month,
+            revision=revision.number,
+            path=revision.path,
+            is_new=is_new,
+            replaces=revision.manifest.replaces,
+            manifest=revision.manifest,
+        )
+
+
+def publish(
+    settings: Settings,
+    month: Month,
+    progress: Callable[[str], None],
+    exporters: Sequence[Exporter] = EXPORTERS,
+) -> Publication:
+    """Publish the month as it stands in lake and warehouse, if every control lets it.
+
+    Args:
+        settings: Where lake, warehouse and published files are, and the method.
+        month: The month.
+        progress: Called with one line for work that takes a while.
+        exporters: The parts of a revision, in the order in which they are written.
+
+    Raises:
+        PodledgerError: A blocking control failed or did not run, marts and lake do not
+            belong together, the law of the month is broken, or a file cannot be written.
+            Nothing was published, and earlier revisions are untouched.
+    """
+    require_all_passed(read_controls(settings.warehouse, month), month, settings.method)
+    made_from = read_provenance(
+        Lake(settings.home),
+        month,
+        method_version=settings.method,
+        code_version=code_version(),
+        labels=settings.labels,
+    )
+    try:
+        with only_writer(settings.published, month, progress):
+            before = latest(settings.published, month)
+            if before and before.manifest.fingerprint == made_from.fingerprint:
+                progress(f"Nothing changed since revision {before.number}; checking it")
+                verify(before)
+                return Publication.of(before, month, is_new=False)
+            revision = _add(settings, month, made_from, before, exporters, progress)
+            return Publication.of(revision, month, is_new=True)
+    except _NO_SPACE_OR_MEMORY as error:
+        raise PodledgerError(
+            f"{month} was not published below {settings.published}: {_reason(error)}."
+            " Revisions that were published before are as they were. Make room (disk,"
+            " memory, or permission to write) and close the month again."
+        ) from error
+    except _NO_SUCH_MART as error:
+        raise PodledgerError(
+            f"{month} was not published: the warehouse {settings.warehouse} does not hold"
+            f" what a revision is made of ({_reason(error)}). Run the whole close:"
+            f" podledger close {month}."
+        ) from error
+
+
+def _add(
+    settings: Settings,
+    month: Month,
+    made_from: Provenance,
+    before: Revision | None,
+    exporters: Sequence[Exporter],
+    progress: Callable[[str], None],
+) -> Revision:
+    """Write the parts beside the revisions, look at them once more, and rename."""
+    scratch = settings.home / "scratch"
+    with (
+        workspace(settings.published, month) as folder,
+        open_warehouse(settings.warehouse, scratch) as connection,
+    ):
+        _require_this_bill(connection, Lake(settings.home), month)
+        _require_this_method(connection, Lake(settings.home), month, settings.method)
+        totals = _totals(connection, month)
+        source = Source(connection, month, progress)
+        tallies = {part.name: part.export(source, folder) for part in exporters}
+        _require_totals(tallies, totals, month)
+        progress("Bringing the files to disk")
+        manifest = Manifest(
+            month=month.label,
+            revision=before.number + 1 if before else 1,
+            replaces=before.number if before else None,
+            fingerprint=made_from.fingerprint,
+            method_version=made_from.method_version,
+            code_version=made_from.code_version,
+            labels=made_from.labels,
+            deliveries=made_from.deliveries,
+            inventory=made_from.inventory,
+            row_counts={name: tally.row_count for name, tally in tallies.items()},
+            totals=totals,
+            files=seal(folder),
+        )
+        return add_revision(folder, settings.published, month, manifest)
+
+
+def _require_this_bill(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, month: Month
+) -> None:
+    """Refuse marts that were built before the bill in the lake was read.
+
+    The manifest names the deliveries of the lake: the figures have to be theirs. AWS's own
+    split rows are no part of the bill.
+    """
+    in_marts, in_lake = connection.execute(
+        f"""
+        select
+            (
+                select coalesce(sum(bill_usd), 0) from rpt_month_totals
+                where billing_month = date '{month.key}' and cost_basis = 'unblended'
+            ),
+            (
+                select coalesce(sum(line_item_unblended_cost), 0)
+                from {_lake_files(lake, "raw/bill_lines", month)}
+                where coalesce(split_line_item_parent_resource_id, '') = ''
+            )
+        """
+    ).fetchall()[0]
+    if in_marts != in_lake:
+        raise PodledgerError(
+            f"{month} is not published: the bill in the lake is {exact(in_lake)} USD"
+            f" unblended, and the marts were built from one of {exact(in_marts)} USD. The"
+            " bill was read again after them. Run the whole close: podledger close"
+            f" {month}."
+        )
+
+
+def _require_this_method(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, month: Month, method: int
+) -> None:
+    """Refuse costs that were split by another version than the manifest would name.
+
+    Raises:
+        PodledgerError: They were.
+    """
+    found = {
+        version
+        for table in ("pod_costs", "unallocated_costs")
+        for (version,) in connection.execute(
+            f"select distinct method_version from {_lake_files(lake, table, month)}"
+        ).fetchall()
+    }
+    if found - {method}:
+        raise PodledgerError(
+            f"{month} is not published: its costs were split by version"
+            f" {', '.join(str(version) for version in sorted(found))} of the method, and"
+            f" PODLEDGER_METHOD is {method}. Run the whole close: podledger close {month}"
+            f" --method {method}."
+        )
+
+
+def _lake_files(lake: Lake, table: str, month: Month) -> str:
+    paths = lake.files(table, month)
+    if not paths:
+        raise PodledgerError(
+            f"{month} is not published: the lake at {lake.root} has no {table} of it. Run"
+            f" the whole close: podledger close {month}."
+        )
+    return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}])"
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, BasisTotals]:
+    """The law of the month in each basis, over all payers, after it held for each payer.
+
+    Raises:
+        PodledgerError: A payer lacks a basis, or its parts do not add up to its bill.
+    """
+    rows = connection.execute(
+        f"""
+        select
+            payer_account_id,
+            cost_basis,
+            bill_usd,
+            pods_split_usd,
+            pods_unused_usd,
+            unallocated_usd,
+            remainder_usd
+        from rpt_month_totals
+        where billing_month = date '{month.key}'
+        order by payer_account_id, cost_basis
+        """
+    ).fetchall()
+    by_payer = {
+        (payer, basis): BasisTotals(
+            **dict(zip(BasisTotals.model_fields, figures, strict=True))
+        )
+        for payer, basis, *figures in rows
+    }
+    payers = sorted({payer for payer, _ in by_payer})
+    missing = [
+        f"payer {payer}, {basis}"
+        for payer in payers
+        for basis in BASES
+        if (payer, basis) not in by_payer
+    ]
+    if not payers or missing or len(by_payer) != len(rows):
+        raise PodledgerError(
+            f"{month} is not published: rpt_month_totals must have one row a payer and cost"
+            f" basis, and does not ({', '.join(missing) or f'{len(rows)} rows'}). Run the"
+            f" whole close: podledger close {month}."
+        )
+    for (payer, basis), totals in by_payer.items():
+        if totals.difference:
+            raise PodledgerError(
+                f"{month} is not published: the {basis} bill of payer {payer} is"
+                f" {exact(totals.bill)} USD, and its parts differ from it by"
+                f" {exact(totals.difference)} USD (pods {exact(totals.pods)}, unallocated"
+                f" {exact(totals.unallocated)}, remainder {exact(totals.remainder)})."
+                " Compare fct_bill_remainder, fct_unallocated and pod_costs with"
+                " raw/bill_lines."
+            )
+    return {
+        basis: sum_totals([by_payer[payer, basis] for payer in payers]) for basis in BASES
+    }
+
+
+def sum_totals(parts: Sequence[BasisTotals]) -> BasisTotals:
+    """The totals of several payers together."""
+    return BasisTotals(
+        **{
+            name: sum((getattr(part, name) for part in parts), Decimal(0))
+            for name in BasisTotals.model_fields
+        }
+    )
+
+
+def _require_totals(
+    tallies: Mapping[str, Tally], totals: Mapping[str, BasisTotals], month: Month
+) -> None:
+    """Hold the written files against the totals that the manifest will name.
+
+    Raises:
+        PodledgerError: A money column of a file does not add up to its total.
+    """
+    due = {
+        SCAD.name: {
+            **{column: totals[b].pods_split for b, column in SCAD_SPLIT_COLUMNS.items()},
+            **{column: totals[b].pods_unused for b, column in SCAD_UNUSED_COLUMNS.items()},
+        },
+        UNALLOCATED.name: {c: totals[b].unallocated for c, b in BASIS_COLUMNS.items()},
+        REMAINDER.name: {c: totals[b].remainder for c, b in BASIS_COLUMNS.items()},
+    }
+    for name, columns in due.items():
+        for column, expected in columns.items():
+            actual = tallies[name].sums[column]
+            if actual != expected:
+                raise PodledgerError(
+                    f"{month} is not published: {column} of {name} adds up to"
+                    f" {exact(actual)} USD, and rpt_month_totals says {exact(expected)}."
+                    " Marts and pod_costs are of different runs, or a model drops rows. Run"
+                    f" the whole close: podledger close {month}."
+                )
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text.splitlines()[0].rstrip(". ")

@@ -1,0 +1,241 @@
+"""A closed world in small: a lake with its provenance and a warehouse with its marts.
+
+Money is chosen so that it adds up: a node-hour of each payer's two days, split among two
+pods, with idle accelerators unallocated and tax in the remainder.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.close.contract import CONTROLS, REMAINDER, SCAD, UNALLOCATED
+from orchestration.close.controls import controls_of
+from orchestration.lake import Lake
+from orchestration.months import Month
+from orchestration.schemas import (
+    BASES,
+    BILL_FILES,
+    BILL_LINES,
+    INVENTORY_FILES,
+    POD_COSTS,
+    UNALLOCATED_COSTS,
+)
+from orchestration.settings import Settings
+
+PAYERS = ("111122223333", "444455556666")
+DAYS = (dt.date(2026, 10, 1), dt.date(2026, 10, 31))
+SPLIT, UNUSED = Decimal("0.6000000001"), Decimal("0.1500000002")
+IDLE, TAX = Decimal("0.2499999997"), Decimal("7.5")
+PODS = (("training", "trainer-0"), ("serving", "chat-1"))
+BILL = 2 * (2 * (SPLIT + UNUSED) + IDLE) + TAX
+"""Bill of one payer in each basis: two days of two pods and an idle part, and tax."""
+
+
+@dataclass
+class ClosedWorld:
+    """A home whose month is ready to be published; ``sql`` breaks it."""
+
+    settings: Settings
+    month: Month
+    progress: list[str] = field(default_factory=list)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.home)
+
+    def sql(self, *statements: str) -> None:
+        with duckdb.connect(str(self.settings.warehouse)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def with_settings(self, **changes: object) -> Settings:
+        return self.settings.model_copy(update=changes)
+
+
+@pytest.fixture
+def world(tmp_path: Path, october: Month) -> ClosedWorld:
+    return build_world(tmp_path / "home", october)
+
+
+def build_world(home: Path, month: Month) -> ClosedWorld:
+    settings = Settings(home=home)
+    made = ClosedWorld(settings, month)
+    _fill_lake(made.lake, month)
+    settings.warehouse.parent.mkdir(parents=True)
+    with duckdb.connect(str(settings.warehouse)) as connection:
+        _fill_warehouse(connection, month)
+    return made
+
+
+def _fill_lake(lake: Lake, month: Month) -> None:
+    bill_files = [
+        {
+            "root": "/exports",
+            "bill_export": f"cur2-{payer}",
+            "layout": "cur2",
+            "delivery_id": f"execution-{payer}",
+            "source_file": f"data/BILLING_PERIOD=2026-10/cur2-{payer}-00001.parquet",
+            "size_bytes": 1234,
+            "sha256": "ab" * 32,
+            "row_count": 5,
+            "unblended_usd": BILL,
+            "money_usd": BILL,
+            "rounded_values": 0,
+            "rounding_moved_usd": Decimal(0),
+        }
+        for payer in PAYERS
+    ]
+    inventory_files = [
+        {
+            "source": "/pods",
+            "source_file": "pod_hours.parquet",
+            "kind": "pod_hours",
+            "size_bytes": 99,
+            "sha256": "cd" * 32,
+            "row_count": 8,
+            "rows_in_month": 8,
+        }
+    ]
+    bill_lines = [
+        {"bill_payer_account_id": payer, "line_item_unblended_cost": BILL}
+        for payer in PAYERS
+    ]
+    for table, schema, rows in (
+        ("raw/bill_files", BILL_FILES, bill_files),
+        ("raw/bill_lines", BILL_LINES, bill_lines),
+        ("raw/inventory_files", INVENTORY_FILES, inventory_files),
+        ("pod_costs", POD_COSTS, [{"method_version": 2}]),
+        ("unallocated_costs", UNALLOCATED_COSTS, [{"method_version": 2}]),
+    ):
+        put_rows(lake, month, table, schema, rows)
+
+
+def put_rows(
+    lake: Lake, month: Month, table: str, schema: pa.Schema, rows: list[dict[str, object]]
+) -> None:
+    with lake.replace(table, month) as folder:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "00000.parquet")
+
+
+def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None:
+    for table in (SCAD, UNALLOCATED, REMAINDER, CONTROLS):
+        columns = ", ".join(f"{name} {type_}" for name, type_ in table.columns.items())
+        connection.execute(f"create table {table.mart} (billing_month date, {columns})")
+    connection.execute(
+        "create table rpt_month_totals (billing_month date, payer_account_id varchar,"
+        " cost_basis varchar, bill_usd decimal(38, 10), pods_split_usd decimal(38, 10),"
+        " pods_unused_usd decimal(38, 10), unallocated_usd decimal(38, 10),"
+        " remainder_usd decimal(38, 10))"
+    )
+    insert = _inserter(connection, dt.date(month.year, month.month, 1))
+    for payer in PAYERS:
+        for day in DAYS:
+            for namespace, pod in PODS:
+                insert(SCAD.mart, _split_line(payer, day, namespace, pod))
+            insert(UNALLOCATED.mart, _idle_line(payer, day))
+        insert(
+            REMAINDER.mart,
+            {
+                "bill_payer_account_id": payer,
+                "line_item_usage_account_id": payer,
+                "category": "tax",
+                "line_item_line_item_type": "Tax",
+                **{f"{basis}_usd": TAX for basis in BASES},
+            },
+        )
+        for basis in BASES:
+            insert(
+                "rpt_month_totals",
+                {
+                    "payer_account_id": payer,
+                    "cost_basis": basis,
+                    "bill_usd": BILL,
+                    "pods_split_usd": 4 * SPLIT,
+                    "pods_unused_usd": 4 * UNUSED,
+                    "unallocated_usd": 2 * IDLE,
+                    "remainder_usd": TAX,
+                },
+            )
+            for rule in controls_of(method=2):
+                insert(
+                    CONTROLS.mart,
+                    {
+                        "control": rule.name,
+                        "payer_account_id": payer,
+                        "cost_basis": basis,
+                        "expected_usd": BILL,
+                        "actual_usd": BILL,
+                        "residual_usd": Decimal(0),
+                        "is_passed": True,
+                        "severity": rule.severity,
+                        "evidence": "8 pod-hours",
+                    },
+                )
+
+
+def _inserter(
+    connection: duckdb.DuckDBPyConnection, billing_month: dt.date
+) -> Callable[[str, dict[str, object]], None]:
+    def insert(table: str, row: dict[str, object]) -> None:
+        named = {"billing_month": billing_month, **row}
+        connection.execute(
+            f"insert into {table} by name select"
+            f" {', '.join(f'${name} as {name}' for name in named)}",
+            named,
+        )
+
+    return insert
+
+
+def _split_line(payer: str, day: dt.date, namespace: str, pod: str) -> dict[str, object]:
+    start = dt.datetime.combine(day, dt.time(7))
+    costs = {name: SPLIT if "split_cost" in name else UNUSED for name in SCAD.money_columns}
+    return {
+        "identity_time_interval": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+        "bill_payer_account_id": payer,
+        "bill_billing_period_start_date": dt.datetime(2026, 10, 1),
+        "line_item_usage_account_id": payer,
+        "line_item_usage_start_date": start,
+        "line_item_usage_end_date": start + dt.timedelta(hours=1),
+        "line_item_product_code": "AmazonEKS",
+        "line_item_operation": "EKSPod-EC2",
+        "line_item_usage_type": "EKS-EC2-vCPU-Hours",
+        "line_item_resource_id": f"arn:aws:eks:us-east-1:{payer}:pod/ml/{namespace}/{pod}/u-{pod}",
+        "line_item_usage_amount": 2.0,
+        "product_region_code": "us-east-1",
+        "resource_tags": {
+            "aws_eks_cluster_name": "ml",
+            "aws_eks_namespace": namespace,
+            "aws_eks_workload_type": "Deployment",
+            "aws_eks_workload_name": pod.rpartition("-")[0],
+            "user_team": "chat",
+        },
+        "split_line_item_parent_resource_id": f"i-{payer}",
+        "split_line_item_reserved_usage": 2.0,
+        "split_line_item_actual_usage": 1.5,
+        "split_line_item_split_usage": 2.0,
+        "split_line_item_split_usage_ratio": 0.5,
+        **costs,
+    }
+
+
+def _idle_line(payer: str, day: dt.date) -> dict[str, object]:
+    return {
+        "bill_payer_account_id": payer,
+        "line_item_usage_account_id": payer,
+        "line_item_usage_start_date": dt.datetime.combine(day, dt.time(7)),
+        "split_line_item_parent_resource_id": f"i-{payer}",
+        "cluster_name": "ml",
+        "resource": "accelerator",
+        "reason": "unclaimed",
+        **{f"{basis}_usd": IDLE for basis in BASES},
+    }
