@@ -7,16 +7,18 @@ node-hours, in any process; nothing here knows of files, days or engines.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from orchestration.errors import PodledgerError
-from orchestration.schemas import BASES, POD_COSTS, POD_MONEY, RESOURCES, UNIT_DIGITS
+from orchestration.schemas import BASES, POD_COSTS, RESOURCES, UNIT_DIGITS
 from orchestration.split import kernel
+from orchestration.split.money import money
 from orchestration.split.node_hours import NodeHours
 from orchestration.split.pod_hours import Segments, find_segments
 from orchestration.split.requests import Equivalents
@@ -53,16 +55,19 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self._buffers: dict[str, NDArray[np.generic]] = {}
+        self._buffers: dict[str, NDArray[np.int64]] = {}
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
+    def integers(self, name: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """A C-contiguous array with whatever the last batch left in it."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = np.empty(size, dtype)
-            self._buffers[name] = buffer
+            buffer = self._buffers[name] = np.empty(size, np.int64)
         return buffer[:size].reshape(shape)
+
+    def doubles(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Likewise, of doubles."""
+        return self.integers(name, shape).view(np.float64)
 
 
 @dataclass
@@ -137,15 +142,19 @@ def split_batch(
     segments = find_segments(pods)
     of_segment = _find_node_hours(pods, segments, node_hours)
     starts = segments.starts
-    unknown: dict[str, int] = {}
+    unknown_pod_hours, unknown_seconds = 0, 0
     if np.any(of_segment < 0):
         lengths = np.diff(starts)
         is_known = np.repeat(of_segment >= 0, lengths)
         seconds = pods["bound_seconds"].chunk(0).to_numpy()
-        unknown["unknown_pod_hours"] = int(np.count_nonzero(~is_known))
-        unknown["unknown_seconds"] = int(seconds[~is_known].sum(dtype=np.int64))
+        unknown_pod_hours = int(np.count_nonzero(~is_known))
+        unknown_seconds = int(seconds[~is_known].sum(dtype=np.int64))
         if not is_known.any():
-            return replace(_NOTHING, **unknown)
+            return replace(
+                _NOTHING,
+                unknown_pod_hours=unknown_pod_hours,
+                unknown_seconds=unknown_seconds,
+            )
         pods = pods.filter(pa.array(is_known)).combine_chunks()
         lengths, of_segment = lengths[of_segment >= 0], of_segment[of_segment >= 0]
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -170,7 +179,8 @@ def split_batch(
     return BatchSplit(
         pod_costs=_pod_costs(pods, of_row, node_hours, figures),
         units=figures.split.sum(axis=(0, 2)) + figures.unused.sum(axis=(0, 2)),
-        **unknown,
+        unknown_pod_hours=unknown_pod_hours,
+        unknown_seconds=unknown_seconds,
     )
 
 
@@ -201,7 +211,7 @@ def check_parts(
 
 @dataclass(frozen=True)
 class _Figures:
-    """Figures of a batch; hours are shaped (resources, rows), money (resources, bases, rows)."""
+    """Figures of a batch: hours as (resources, rows), money as (resources, bases, rows)."""
 
     reserved: NDArray[np.float64]
     used: NDArray[np.float64]
@@ -215,11 +225,12 @@ class _Figures:
         hours = (len(RESOURCES), rows)
         money = (len(RESOURCES), len(BASES), rows)
         return cls(
-            **{
-                name: scratch.array(name, hours, np.float64)
-                for name in ("reserved", "used", "allocated", "ratios")
-            },
-            **{name: scratch.array(name, money, np.int64) for name in ("split", "unused")},
+            reserved=scratch.doubles("reserved", hours),
+            used=scratch.doubles("used", hours),
+            allocated=scratch.doubles("allocated", hours),
+            ratios=scratch.doubles("ratios", hours),
+            split=scratch.integers("split", money),
+            unused=scratch.integers("unused", money),
         )
 
 
@@ -318,8 +329,8 @@ def _fill_claims(
         if row >= 0:
             raise PodledgerError(
                 f"Pod {pods['pod_uid'][row].as_py()!r} on {node_hours.name(of_row[row])}"
-                f" claims {allocated[row]} {resource} hours, which is no amount. Nothing was"
-                " written. Correct its request and use in the pod inventory."
+                f" claims {allocated[row]} {resource} hours, which is no amount. Nothing"
+                " was written. Correct its request and use in the pod inventory."
             )
 
 
@@ -363,9 +374,7 @@ def _pod_costs(
 ) -> pa.Table:
     """Columns of ``pod_costs`` over the figures' own memory, without copying it."""
     rows = pa.array(of_row)
-    columns: dict[str, pa.Array] = {
-        name: pods[name].chunk(0) for name in _FROM_POD
-    }
+    columns: dict[str, pa.Array] = {name: pods[name].chunk(0) for name in _FROM_POD}
     for name in _FROM_NODE_HOUR:
         columns[name] = node_hours.strings[name].take(rows)
     for name in _FROM_POD_ELSE_NODE_HOUR:
@@ -395,10 +404,3 @@ def _first_known(
     return pc.coalesce(
         of_pods.dictionary_decode(), of_node_hours.take(rows).dictionary_decode()
     ).dictionary_encode()
-
-
-def money(units: NDArray[np.int64]) -> pa.Array:
-    """Units of 1e-10 USD as decimals: the same 64-bit integers under another name."""
-    return pa.Array.from_buffers(
-        POD_MONEY, len(units), [None, pa.py_buffer(np.ascontiguousarray(units))]
-    )

@@ -51,7 +51,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 POOL_LIMIT = 9_000_000_000_000_000
-"""Largest pool, in units of 1e-10 USD either way: below 2**53, beyond any machine's hour."""
+"""Largest pool, in units of 1e-10 USD either way: below 2**53, past any machine's hour."""
 
 ONE = 1 << 60
 """The share that is all of it."""
@@ -70,9 +70,7 @@ def compiled(function: Function) -> Function:
 
     Divisions follow IEEE 754 rather than raise, and floating point is not reassociated.
     """
-    return cast(
-        Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    )
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @compiled
@@ -107,7 +105,7 @@ def share_of(part: int, whole: int) -> int:
     """
     digits_per_unit = _DIGIT / whole
 
-    high = np.int64(part * digits_per_unit)
+    high = int(part * digits_per_unit)
     rest = (part << _DIGIT_BITS) - high * whole
     if rest < 0:
         high -= 1
@@ -116,7 +114,7 @@ def share_of(part: int, whole: int) -> int:
         high += 1
         rest -= whole
 
-    low = np.int64(rest * digits_per_unit)
+    low = int(rest * digits_per_unit)
     rest = (rest << _DIGIT_BITS) - low * whole
     if rest < 0:
         low -= 1
@@ -143,7 +141,7 @@ def _share_claimed(claims: int, claims_exponent: int, capacity: float) -> int:
         return ONE
     if shift > _CLAIM_BITS:
         return 0
-    whole = np.int64(math.ldexp(fraction, _CLAIM_BITS))
+    whole = int(math.ldexp(fraction, _CLAIM_BITS))
     part = claims >> shift
     if part >= whole:
         return ONE
@@ -202,7 +200,7 @@ def apportion(
     """Apportion the pools of every segment among its pods.
 
     Args:
-        starts: First row of each segment, and the number of rows at the end; shape (s + 1,).
+        starts: First row of each segment, then the number of rows; shape (s + 1,).
         node_hours: Node-hour of each segment, an index into the next two; shape (s,).
         capacity_hours: Resource-hours of each node-hour; shape (node-hours, resources).
         pools: Units of 1e-10 USD; shape (node-hours, resources, bases).
@@ -245,9 +243,9 @@ def apportion(
             for pod in range(stop - start):
                 exact = claims[pod] * scale_1 * scale_2
                 whole = np.rint(exact)
-                counted += np.int64(whole)
+                counted += int(whole)
                 carried += exact - whole
-                running[pod] = counted + np.int64(np.rint(carried))
+                running[pod] = counted + int(np.rint(carried))
             claimed = running[stop - start - 1]
             capacity = capacity_hours[node_hour, resource]
             share_claimed = _share_claimed(claimed, exponent, capacity)
@@ -266,7 +264,7 @@ def apportion(
                     split[resource, basis, start:stop] = 0
                     unused[resource, basis, start:stop] = 0
                     continue
-                reached = np.int64(0)
+                reached = 0
                 for pod in range(stop - start):
                     point = scaled(pool, split_until[pod])
                     split[resource, basis, start + pod] = point - reached
@@ -303,10 +301,10 @@ def first_residual(
         node_hour = node_hours[segment]
         for resource in range(resources):
             for basis in range(bases):
-                parts = np.int64(0)
+                parts = 0
                 for row in range(start, stop):
                     parts += split[resource, basis, row] + unused[resource, basis, row]
-                expected = np.int64(0)
+                expected = 0
                 if is_claimed[node_hour, resource]:
                     expected = pools[node_hour, resource, basis]
                 if parts != expected:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
-from orchestration.schemas import BASES, POD_MONEY, RESOURCES
+from orchestration.schemas import BASES, RESOURCES
 from orchestration.split.kernel import POOL_LIMIT
+from orchestration.split.money import units
 from orchestration.split.warehouse import open_warehouse
 
 HOUR_US = 3_600_000_000
@@ -108,7 +109,7 @@ class NodeHours:
             capacity_hours=np.column_stack(
                 [_numbers(table[name]) for name in CAPACITY_COLUMNS]
             ).astype(np.float64),
-            pools=np.column_stack([_units(table[name]) for name in POOL_COLUMNS])
+            pools=np.column_stack([units(table[name]) for name in POOL_COLUMNS])
             .reshape(len(table), len(RESOURCES), len(BASES))
             .copy(),
         )
@@ -131,7 +132,7 @@ class NodeHours:
     @cached_property
     def is_weighed(self) -> NDArray[np.bool_]:
         """Resources that carry cost: accelerators only where the split weighs them."""
-        is_weighed = (self.pools != 0).any(axis=2)
+        is_weighed: NDArray[np.bool_] = (self.pools != 0).any(axis=2)
         is_weighed |= np.array([resource != "accelerator" for resource in RESOURCES])
         is_weighed[:, RESOURCES.index("accelerator")] |= self.is_accelerated
         return is_weighed
@@ -270,12 +271,3 @@ def _hours(column: pa.ChunkedArray) -> NDArray[np.int64]:
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
     return numbers
-
-
-def _units(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Money as whole units of 1e-10 USD: the 64-bit integers that the decimals are."""
-    decimals = column.cast(POD_MONEY).combine_chunks()
-    if len(decimals) == 0:
-        return np.empty(0, np.int64)
-    units = np.frombuffer(decimals.buffers()[1], np.int64)
-    return units[decimals.offset : decimals.offset + len(decimals)]

@@ -35,7 +35,7 @@ class Segments:
     """Where each node-hour's pods lie in a batch.
 
     Attributes:
-        starts: First row of each segment, and the number of rows at the end; shape (s + 1,).
+        starts: First row of each segment, then the number of rows; shape (s + 1,).
         instances: Code of the instance in the batch's dictionary; shape (s,).
         hours: Hours since 1970; shape (s,).
     """
@@ -173,8 +173,8 @@ def _is_less(
         left_byte = values[left_start + position]
         right_byte = values[right_start + position]
         if left_byte != right_byte:
-            return left_byte < right_byte
-    return left_size < right_size
+            return bool(left_byte < right_byte)
+    return bool(left_size < right_size)
 
 
 @compiled
@@ -192,7 +192,10 @@ def _mark_segments(
     for row in range(instances.size):
         is_start = True
         if row > 0:
-            rank, previous = instance_ranks[instances[row]], instance_ranks[instances[row - 1]]
+            rank, previous = (
+                instance_ranks[instances[row]],
+                instance_ranks[instances[row - 1]],
+            )
             if rank < previous or (rank == previous and hours[row] < hours[row - 1]):
                 return count, row
             if rank == previous and hours[row] == hours[row - 1]:

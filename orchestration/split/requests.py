@@ -75,9 +75,7 @@ def write_equivalents(warehouse: Path, lake: Lake, month: Month) -> int:
     """
     table = resolve_equivalents(distinct_requests(warehouse, lake, month))
     with lake.replace(TABLE, month) as folder:
-        pq.write_table(
-            table.cast(ACCELERATOR_EQUIVALENTS), folder / "equivalents.parquet"
-        )
+        pq.write_table(table.cast(ACCELERATOR_EQUIVALENTS), folder / "equivalents.parquet")
     return len(table)
 
 

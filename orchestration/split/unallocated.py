@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from orchestration.schemas import BASES, RESOURCES, UNALLOCATED_COSTS
-from orchestration.split.batch import Coverage, money
+from orchestration.split.batch import Coverage
+from orchestration.split.money import money, units
 from orchestration.split.node_hours import NodeHours
 
 NO_PODS = "no_pods"
@@ -67,3 +69,8 @@ def unallocated_costs(node_hours: NodeHours, coverage: Coverage) -> pa.Table:
     return pa.Table.from_arrays(
         [columns[name] for name in UNALLOCATED_COSTS.names], names=UNALLOCATED_COSTS.names
     )
+
+
+def unallocated_units(rows: pa.Table) -> NDArray[np.int64]:
+    """Sum the money of such rows as written, in units of 1e-10 USD; shape (bases,)."""
+    return np.array([units(rows[f"{basis}_usd"]).sum() for basis in BASES], np.int64)

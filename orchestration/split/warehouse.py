@@ -30,8 +30,9 @@ def open_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.IOException as error:
         raise PodledgerError(
-            f"The warehouse {path} cannot be opened for reading: {error}. End other programs"
-            " that hold the file, and close the month from its beginning (podledger close)."
+            f"The warehouse {path} cannot be opened for reading: {error}. End other"
+            " programs that hold the file, and close the month from its beginning"
+            " (podledger close)."
         ) from error
     try:
         connection.execute(f"set memory_limit = '{_MEMORY_LIMIT}'")
