@@ -159,8 +159,8 @@ def _no_pods(inventory: InventoryRead, month: Month) -> str:
     """A month without pods is legal, and more often a wrong path or a wrong month."""
     return (
         f"Warning: the inventory holds no pod of {month}, so all its node cost will be"
-        f" unallocated. {inventory.file_count:,} files were read, with"
-        f" {inventory.rows_of_other_months:,} rows of other months. If pods did run, check"
+        f" unallocated. Files read: {inventory.file_count:,}; rows of other months:"
+        f" {inventory.rows_of_other_months:,}. If pods did run, check"
         " PODLEDGER_PODS and the month."
     )
 

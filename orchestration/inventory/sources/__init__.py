@@ -39,6 +39,6 @@ def parse_source(uri: str) -> Source:
             problem = f" ({error})"
     known = ", ".join(f"{name}://" for name in sorted(SOURCES))
     raise PodledgerError(
-        f"{uri!r} is no source of pod inventories{problem}. PODLEDGER_PODS takes a folder, or"
-        f" URIs of {known}, several separated by commas."
+        f"{uri!r} is no source of pod inventories{problem}. PODLEDGER_PODS takes a folder,"
+        f" or URIs of {known}, several separated by commas."
     )
