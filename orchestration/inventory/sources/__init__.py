@@ -11,11 +11,15 @@ from collections.abc import Callable
 from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.files import FolderSource, S3Source
 from orchestration.inventory.sources.interface import Source, SourceFile
+from orchestration.inventory.sources.opencost import OpenCostFiles, OpenCostSource
 
 __all__ = ["SOURCES", "Source", "SourceFile", "parse_source"]
 
 SOURCES: dict[str, Callable[[str], Source]] = {
     "file": FolderSource.from_uri,
+    "opencost+file": OpenCostFiles.from_uri,
+    "opencost+http": OpenCostSource.from_uri,
+    "opencost+https": OpenCostSource.from_uri,
     "s3": S3Source.from_uri,
 }
 """From the scheme of a URI to what makes its source; ValueError says what the URI lacks."""
