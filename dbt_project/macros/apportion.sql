@@ -1,0 +1,100 @@
+{# How a node-hour's cost becomes prices of its resources, exactly.
+
+   Money is counted in whole units of 1e-10 USD, sizes (weight x capacity) in whole units
+   of 1e-18. The resources are lined up, and each border between them is rounded once: the
+   parts add up to the node-hour's cost by construction, each within a unit of its share.
+   Everything stays below 2**127 for costs of up to 100,000 USD an hour of one instance and
+   sizes of up to 25,000 GiB. #}
+
+{% macro size(weight, capacity) -%}
+    {{ whole(weight, 14) }} * {{ whole(capacity, 4) }}
+{%- endmacro %}
+
+{% macro border(units, size, total) -%}
+    ({{ integer_divide('2 * ' ~ units ~ ' * (' ~ size ~ ') + ' ~ total, '2 * ' ~ total) }})
+{%- endmacro %}
+
+{% macro price_resources(weighted, version) -%}
+sized as (
+
+    select
+        *,
+        {% for resource, capacity in [
+            ('accelerator', 'accelerators'), ('vcpu', 'vcpu'), ('memory', 'memory_gib')
+        ] -%}
+        {{ size(resource ~ '_weight', capacity) }} as {{ resource }}_size,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {{ whole(basis ~ '_usd', 10) }} as {{ basis }}_units{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ weighted }}
+
+),
+
+totalled as (
+
+    select
+        *,
+        accelerator_size + vcpu_size as until_memory_size,
+        accelerator_size + vcpu_size + memory_size as total_size
+    from sized
+
+),
+
+bordered as (
+
+    select
+        *,
+        {% for basis in bases() -%}
+        {{ border(basis ~ '_units', 'accelerator_size', 'total_size') }}
+            as {{ basis }}_until_vcpu,
+        {{ border(basis ~ '_units', 'until_memory_size', 'total_size') }}
+            as {{ basis }}_until_memory{{ ',' if not loop.last }}
+        {% endfor %}
+    from totalled
+
+),
+
+final as (
+
+    select
+        billing_month,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        usage_type_prefix,
+        instance_id,
+        usage_hour,
+        instance_type,
+        cluster_name,
+        node_name,
+        sharing_labels,
+        is_cluster_tagged,
+        is_in_inventory,
+        usage_hours,
+        {{ version }} as method_version,
+        accelerators,
+        accelerator_memory_gib,
+        vcpu,
+        memory_gib,
+        accelerator_weight,
+        vcpu_weight,
+        memory_weight,
+        {% for resource, capacity in [
+            ('accelerator', 'accelerators'), ('vcpu', 'vcpu'), ('memory', 'memory_gib')
+        ] -%}
+        {{ capacity }}::double * usage_hours::double as {{ resource }}_capacity_hours,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {{ usd(basis ~ '_until_vcpu') }} as accelerator_{{ basis }}_usd,
+        {{ usd(basis ~ '_until_memory - ' ~ basis ~ '_until_vcpu') }}
+            as vcpu_{{ basis }}_usd,
+        {{ usd(basis ~ '_units - ' ~ basis ~ '_until_memory') }} as memory_{{ basis }}_usd,
+        {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from bordered
+
+)
+
+select * from final
+{%- endmacro %}

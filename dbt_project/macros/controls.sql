@@ -1,0 +1,21 @@
+{# How fct_close_controls tells its evidence. #}
+
+{% macro money_text(amount) -%}
+    ({{ amount }})::decimal(38, 10)::varchar
+{%- endmacro %}
+
+{% macro hours_text(hours) -%}
+    ({{ hours }})::decimal(28, 2)::varchar
+{%- endmacro %}
+
+{# Those texts of a column where a condition holds, in order; null where it never does. #}
+{% macro list_text(text, condition) %}{{ return(adapter.dispatch('list_text')(text, condition)) }}{% endmacro %}
+{% macro default__list_text(text, condition) -%}
+    string_agg({{ text }}, ', ' order by {{ text }}) filter (where {{ condition }})
+{%- endmacro %}
+{% macro spark__list_text(text, condition) -%}
+    nullif(
+        array_join(sort_array(collect_list({{ text }}) filter (where {{ condition }})), ', '),
+        ''
+    )
+{%- endmacro %}

@@ -1,0 +1,43 @@
+{# Sums over pod_costs, as several marts need them. #}
+
+{% macro pod_money(basis, part) -%}
+    accelerator_{{ basis }}_{{ part }}_usd + vcpu_{{ basis }}_{{ part }}_usd
+    + memory_{{ basis }}_{{ part }}_usd
+{%- endmacro %}
+
+{# Split, unused and total of every basis, summed to decimal(38, 10). #}
+{% macro summed_pod_money() -%}
+    {% for basis in bases() -%}
+    sum({{ pod_money(basis, 'split') }})::decimal(38, 10) as {{ basis }}_split_usd,
+    sum({{ pod_money(basis, 'unused') }})::decimal(38, 10) as {{ basis }}_unused_usd,
+    (
+        sum({{ pod_money(basis, 'split') }}) + sum({{ pod_money(basis, 'unused') }})
+    )::decimal(38, 10) as {{ basis }}_total_usd{{ ',' if not loop.last }}
+    {% endfor -%}
+{%- endmacro %}
+
+{# The same of rows that carry these columns already. #}
+{% macro resummed_pod_money() -%}
+    {% for basis in bases() -%}
+    {% for part in ['split', 'unused', 'total'] -%}
+    sum({{ basis }}_{{ part }}_usd)::decimal(38, 10) as {{ basis }}_{{ part }}_usd
+    {{- ',' if not (loop.last and basis == bases()[-1]) }}
+    {% endfor -%}
+    {% endfor -%}
+{%- endmacro %}
+
+{# Resource-hours reserved (requested), used and allocated. #}
+{% macro resource_hours() -%}
+    {{ return([
+        'accelerator_reserved_hours', 'accelerator_used_hours', 'accelerator_allocated_hours',
+        'vcpu_reserved_hours', 'vcpu_used_hours', 'vcpu_allocated_hours',
+        'memory_reserved_hours', 'memory_used_hours', 'memory_allocated_hours',
+    ]) }}
+{%- endmacro %}
+
+{# Summed as decimals: the sum of doubles would depend on the order of the rows. #}
+{% macro summed_hours() -%}
+    {% for column in resource_hours() -%}
+    sum({{ column }}::decimal(28, 12))::double as {{ column }},
+    {% endfor -%}
+{%- endmacro %}

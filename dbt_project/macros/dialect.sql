@@ -1,0 +1,85 @@
+{# What differs between DuckDB and Spark. Models call these and are otherwise plain SQL. #}
+
+{% macro tag(map, key) %}{{ return(adapter.dispatch('tag')(map, key)) }}{% endmacro %}
+{% macro default__tag(map, key) -%}
+    {{ map }}['{{ key }}']
+{%- endmacro %}
+
+{% macro has_tag_like(map, pattern) %}{{ return(adapter.dispatch('has_tag_like')(map, pattern)) }}{% endmacro %}
+{% macro default__has_tag_like(map, pattern) -%}
+    len(list_filter(map_keys({{ map }}), lambda name: name like '{{ pattern }}')) > 0
+{%- endmacro %}
+{% macro spark__has_tag_like(map, pattern) -%}
+    exists(map_keys({{ map }}), name -> name like '{{ pattern }}')
+{%- endmacro %}
+
+{% macro pair(left, right) %}{{ return(adapter.dispatch('pair')(left, right)) }}{% endmacro %}
+{% macro default__pair(left, right) -%}
+    row({{ left }}, {{ right }})
+{%- endmacro %}
+{% macro spark__pair(left, right) -%}
+    struct({{ left }}, {{ right }})
+{%- endmacro %}
+
+{% macro regexp_like(text, pattern) %}{{ return(adapter.dispatch('regexp_like')(text, pattern)) }}{% endmacro %}
+{% macro default__regexp_like(text, pattern) -%}
+    regexp_matches({{ text }}, '{{ pattern }}')
+{%- endmacro %}
+{% macro spark__regexp_like(text, pattern) -%}
+    {{ text }} rlike '{{ pattern }}'
+{%- endmacro %}
+
+{% macro regexp_extract(text, pattern, group) -%}
+    nullif(regexp_extract({{ text }}, '{{ pattern }}', {{ group }}), '')
+{%- endmacro %}
+
+{# A decimal with so many digits as a whole number, in an integer of 128 bits (DuckDB) or
+   a decimal of 38 digits (Spark). #}
+{% macro whole(amount, digits) %}{{ return(adapter.dispatch('whole')(amount, digits)) }}{% endmacro %}
+{% macro default__whole(amount, digits) -%}
+    ({{ amount }}::decimal(18, {{ digits }}) * {{ 10 ** digits }})::hugeint
+{%- endmacro %}
+{% macro spark__whole(amount, digits) -%}
+    cast({{ amount }} * {{ 10 ** digits }}BD as decimal(38, 0))
+{%- endmacro %}
+
+{# Division of whole numbers that stays whole; DuckDB's / is a double. #}
+{% macro integer_divide(part, whole) %}{{ return(adapter.dispatch('integer_divide')(part, whole)) }}{% endmacro %}
+{% macro default__integer_divide(part, whole) -%}
+    ({{ part }}) // ({{ whole }})
+{%- endmacro %}
+{% macro spark__integer_divide(part, whole) -%}
+    ({{ part }}) div ({{ whole }})
+{%- endmacro %}
+
+{# Whole units of 1e-10 USD as money. A product, since a quotient would be a double. #}
+{% macro usd(units) -%}
+    (({{ units }})::bigint * 0.0000000001::decimal(11, 10))::decimal(18, 10)
+{%- endmacro %}
+
+{# The first number in a text like "1,952 GiB"; null where there is none. #}
+{% macro number_in(text) %}{{ return(adapter.dispatch('number_in')(text)) }}{% endmacro %}
+{% macro default__number_in(text) -%}
+    try_cast(replace(regexp_extract({{ text }}, '[0-9][0-9.,]*'), ',', '') as decimal(18, 4))
+{%- endmacro %}
+{% macro spark__number_in(text) -%}
+    try_cast(replace(regexp_extract({{ text }}, '[0-9][0-9.,]*', 0), ',', '') as decimal(18, 4))
+{%- endmacro %}
+
+{# A timestamp in UTC as AWS prints it: 2026-10-01T00:00:00Z. #}
+{% macro utc_text(moment) %}{{ return(adapter.dispatch('utc_text')(moment)) }}{% endmacro %}
+{% macro default__utc_text(moment) -%}
+    strftime({{ moment }}, '%Y-%m-%dT%H:%M:%SZ')
+{%- endmacro %}
+{% macro spark__utc_text(moment) -%}
+    date_format({{ moment }}, "yyyy-MM-dd'T'HH:mm:ss'Z'")
+{%- endmacro %}
+
+{# A digest of 64 bits over several columns. #}
+{% macro digest_of(columns) %}{{ return(adapter.dispatch('digest_of')(columns)) }}{% endmacro %}
+{% macro default__digest_of(columns) -%}
+    hash({{ columns | join(', ') }})
+{%- endmacro %}
+{% macro spark__digest_of(columns) -%}
+    xxhash64({{ columns | join(', ') }})
+{%- endmacro %}

@@ -1,0 +1,68 @@
+{# Labels that daily costs and reports keep: PODLEDGER_LABELS. #}
+{% macro chosen_labels() -%}
+    {{ return(env_var('PODLEDGER_LABELS', 'team,model').split(',') | reject('equalto', '') | list) }}
+{%- endmacro %}
+
+{# The chosen labels as a map, out of columns label_1, label_2, ... #}
+{% macro chosen_label_map() -%}
+    {%- set pairs = [] -%}
+    {%- for name in chosen_labels() -%}
+        {%- do pairs.append((name, 'label_' ~ loop.index)) -%}
+    {%- endfor -%}
+    {{ map_of_entries(known_entries(pairs)) }}
+{%- endmacro %}
+
+{# One label of a pod, out of its canonical JSON. #}
+{% macro label(labels, name) %}{{ return(adapter.dispatch('label')(labels, name)) }}{% endmacro %}
+{% macro default__label(labels, name) -%}
+    json_extract_string({{ labels }}, '$."{{ name | replace("'", "''") }}"')
+{%- endmacro %}
+{% macro spark__label(labels, name) -%}
+    from_json({{ labels }}, 'map<string,string>')['{{ name | replace("'", "\\'") }}']
+{%- endmacro %}
+
+{# Kubernetes labels as AWS spells them in tags, entries of key and value:
+   app.kubernetes.io/name becomes user_app_kubernetes_io_name. #}
+{% macro label_entries(labels) %}{{ return(adapter.dispatch('label_entries')(labels)) }}{% endmacro %}
+{% macro default__label_entries(labels) -%}
+    list_transform(
+        map_entries({{ labels }}::json::map(varchar, varchar)),
+        lambda entry: {
+            'key': 'user_' || regexp_replace(lower(entry.key), '[^a-z0-9]', '_', 'g'),
+            'value': entry.value
+        }
+    )
+{%- endmacro %}
+
+{# A map of entries. Two labels may come to one name (a.b and a-b): the first stays. #}
+{% macro map_of_entries(entries) %}{{ return(adapter.dispatch('map_of_entries')(entries)) }}{% endmacro %}
+{% macro default__map_of_entries(entries) -%}
+    map_from_entries(
+        case
+            when
+                len(list_distinct(list_transform({{ entries }}, lambda entry: entry.key)))
+                = len({{ entries }})
+                then {{ entries }}
+            else list_filter(
+                {{ entries }},
+                lambda entry, position: list_position(
+                    list_transform({{ entries }}, lambda other: other.key), entry.key
+                ) = position
+            )
+        end
+    )
+{%- endmacro %}
+
+{# Entries of those pairs whose value is known. #}
+{% macro known_entries(pairs) %}{{ return(adapter.dispatch('known_entries')(pairs)) }}{% endmacro %}
+{% macro default__known_entries(pairs) -%}
+    list_filter(
+        [
+            {% for key, value in pairs -%}
+            {'key': '{{ key | replace("'", "''") }}', 'value': {{ value }}::varchar}
+            {{- ',' if not loop.last }}
+            {% endfor -%}
+        ]::struct(key varchar, value varchar)[],
+        lambda entry: entry.value is not null
+    )
+{%- endmacro %}

@@ -1,0 +1,54 @@
+{# Words that several models share, in one place. #}
+
+{% macro bases() -%}
+    {{ return(['unblended', 'amortized', 'net_amortized', 'public_on_demand']) }}
+{%- endmacro %}
+
+{% macro resources() -%}
+    {{ return(['accelerator', 'vcpu', 'memory']) }}
+{%- endmacro %}
+
+{# Usage types that stand for a running instance; what precedes them is the Region's prefix. #}
+{% macro instance_usage_types() -%}
+    {{ return('(^|-)(BoxUsage|SpotUsage|DedicatedUsage|HostBoxUsage|HeavyUsage|ReservedHostUsage)(:|$)') }}
+{%- endmacro %}
+
+{# Tags that only nodes of a Kubernetes cluster carry, whoever made them: EKS itself,
+   eksctl, the cluster autoscaler, Karpenter, the cloud provider. #}
+{% macro is_cluster_tagged(tags) -%}
+    (
+        {{ tag(tags, 'aws_eks_cluster_name') }} is not null
+        or {{ tag(tags, 'user_eks_cluster_name') }} is not null
+        or {{ tag(tags, 'user_eks_nodegroup_name') }} is not null
+        or {{ tag(tags, 'user_alpha_eksctl_io_cluster_name') }} is not null
+        or {{ tag(tags, 'user_karpenter_sh_nodepool') }} is not null
+        or {{ has_tag_like(tags, 'user_kubernetes_io_cluster_%') }}
+        or {{ has_tag_like(tags, 'user_k8s_io_cluster_autoscaler_%') }}
+    )
+{%- endmacro %}
+
+{# Money columns of raw/bill_lines: BILL_MONEY_COLUMNS of orchestration/schemas.py, which a
+   test holds against this list. #}
+{% macro bill_money_columns() -%}
+    {{ return([
+        'line_item_unblended_cost',
+        'line_item_net_unblended_cost',
+        'pricing_public_on_demand_cost',
+        'reservation_effective_cost',
+        'reservation_net_effective_cost',
+        'reservation_unused_amortized_upfront_fee_for_billing_period',
+        'reservation_net_unused_amortized_upfront_fee_for_billing_period',
+        'reservation_unused_recurring_fee',
+        'reservation_net_unused_recurring_fee',
+        'savings_plan_savings_plan_effective_cost',
+        'savings_plan_net_savings_plan_effective_cost',
+        'savings_plan_total_commitment_to_date',
+        'savings_plan_used_commitment',
+        'split_line_item_split_cost',
+        'split_line_item_unused_cost',
+        'split_line_item_net_split_cost',
+        'split_line_item_net_unused_cost',
+        'split_line_item_public_on_demand_split_cost',
+        'split_line_item_public_on_demand_unused_cost',
+    ]) }}
+{%- endmacro %}

@@ -1,0 +1,666 @@
+{{ config(materialized='incremental') }}
+
+with
+
+payers as (
+
+    select distinct billing_month, payer_account_id from {{ ref('rpt_month_totals') }}
+
+),
+
+---------- the law
+
+totals as (
+
+    select * from {{ ref('rpt_month_totals') }}
+
+),
+
+every_billed_dollar_lands_once as (
+
+    select
+        billing_month,
+        'every_billed_dollar_lands_once' as control,
+        payer_account_id,
+        cost_basis,
+        bill_usd as expected_usd,
+        pods_split_usd + pods_unused_usd + unallocated_usd + remainder_usd as actual_usd,
+        bill_usd
+        - (pods_split_usd + pods_unused_usd + unallocated_usd + remainder_usd)
+            as residual_usd,
+        bill_usd
+        = pods_split_usd + pods_unused_usd + unallocated_usd + remainder_usd as is_passed,
+        'blocking' as severity,
+        'pods ' || {{ money_text('pods_split_usd + pods_unused_usd') }} || ', unallocated '
+        || {{ money_text('unallocated_usd') }} || ', remainder '
+        || {{ money_text('remainder_usd') }} as evidence
+    from totals
+
+),
+
+proofs as (
+
+    select * from {{ ref('int_node_hours__proved') }}
+
+),
+
+-- A month whose bill has no node-hour has nothing to prove, and says so.
+every_node_hour_adds_up as (
+
+    select
+        totals.billing_month,
+        'every_node_hour_adds_up' as control,
+        totals.payer_account_id,
+        totals.cost_basis,
+        coalesce(proofs.expected_usd, 0) as expected_usd,
+        coalesce(proofs.actual_usd, 0) as actual_usd,
+        coalesce(proofs.worst_residual_usd, 0) as residual_usd,
+        coalesce(proofs.worst_residual_usd, 0) = 0
+        and coalesce(proofs.expected_usd = proofs.actual_usd, true) as is_passed,
+        'blocking' as severity,
+        coalesce(proofs.node_hour_count, 0) || ' node-hours'
+        || coalesce(', worst: ' || proofs.offender, '') as evidence
+    from totals
+    left join proofs
+        on
+            totals.billing_month = proofs.billing_month
+            and totals.payer_account_id = proofs.payer_account_id
+            and totals.cost_basis = proofs.cost_basis
+            and proofs.item = 'node_hour'
+
+),
+
+resources_of_proofs as (
+
+    select
+        billing_month,
+        payer_account_id,
+        cost_basis,
+        sum(expected_usd) as expected_usd,
+        sum(actual_usd) as actual_usd,
+        max(worst_residual_usd) as worst_residual_usd,
+        max(item || ' of ' || offender) as offender
+    from proofs
+    where item <> 'node_hour'
+    group by billing_month, payer_account_id, cost_basis
+
+),
+
+resources_add_up_to_their_node_hour as (
+
+    select
+        totals.billing_month,
+        'resources_add_up_to_their_node_hour' as control,
+        totals.payer_account_id,
+        totals.cost_basis,
+        coalesce(proofs.expected_usd, 0) as expected_usd,
+        coalesce(resources_of_proofs.expected_usd, 0) as actual_usd,
+        greatest(
+            abs(
+                coalesce(proofs.expected_usd, 0)
+                - coalesce(resources_of_proofs.expected_usd, 0)
+            ),
+            coalesce(resources_of_proofs.worst_residual_usd, 0)
+        ) as residual_usd,
+        coalesce(proofs.expected_usd, 0) = coalesce(resources_of_proofs.expected_usd, 0)
+        and coalesce(resources_of_proofs.worst_residual_usd, 0) = 0 as is_passed,
+        'blocking' as severity,
+        'accelerators, vCPUs and memory against the node-hour, and each against its parts'
+        || coalesce(', worst: ' || resources_of_proofs.offender, '') as evidence
+    from totals
+    left join proofs
+        on
+            totals.billing_month = proofs.billing_month
+            and totals.payer_account_id = proofs.payer_account_id
+            and totals.cost_basis = proofs.cost_basis
+            and proofs.item = 'node_hour'
+    left join resources_of_proofs
+        on
+            totals.billing_month = resources_of_proofs.billing_month
+            and totals.payer_account_id = resources_of_proofs.payer_account_id
+            and totals.cost_basis = resources_of_proofs.cost_basis
+
+),
+
+---------- marts against the split
+
+pod_totals as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        sum({{ pod_money(basis, 'split') }})
+        + sum({{ pod_money(basis, 'unused') }}) as {{ basis }}_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ source('split', 'pod_costs') }}
+    group by billing_month, payer_account_id
+
+),
+
+{% for model in ['fct_daily_costs', 'rpt_month_by_namespace', 'rpt_month_by_workload'] -%}
+{{ model }}_totals as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        sum({{ basis }}_total_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref(model) }}
+    group by billing_month, payer_account_id
+
+),
+
+{% endfor -%}
+rpt_month_by_account_totals as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        sum({{ basis }}_split_usd + {{ basis }}_unused_usd) as {{ basis }}_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('rpt_month_by_account') }}
+    group by billing_month, payer_account_id
+
+),
+
+cur_table_totals as (
+
+    select
+        billing_month,
+        bill_payer_account_id as payer_account_id,
+        {% for basis in bases() -%}
+        sum({{ basis }}_cost) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('cur_table') }}
+    group by billing_month, bill_payer_account_id
+
+),
+
+-- AWS has no columns for unblended split cost: its rows are held against the others.
+fct_split_line_items_totals as (
+
+    select
+        items.billing_month,
+        items.payer_account_id,
+        pod_totals.unblended_usd,
+        items.amortized_usd,
+        items.net_amortized_usd,
+        items.public_on_demand_usd
+    from (
+        select
+            billing_month,
+            bill_payer_account_id as payer_account_id,
+            sum(split_line_item_split_cost) + sum(split_line_item_unused_cost)
+                as amortized_usd,
+            sum(split_line_item_net_split_cost) + sum(split_line_item_net_unused_cost)
+                as net_amortized_usd,
+            sum(split_line_item_public_on_demand_split_cost)
+            + sum(split_line_item_public_on_demand_unused_cost) as public_on_demand_usd
+        from {{ ref('fct_split_line_items') }}
+        group by billing_month, bill_payer_account_id
+    ) as items
+    left join pod_totals
+        on
+            items.billing_month = pod_totals.billing_month
+            and items.payer_account_id = pod_totals.payer_account_id
+
+),
+
+{% set marts = [
+    'fct_split_line_items', 'cur_table', 'fct_daily_costs', 'rpt_month_by_namespace',
+    'rpt_month_by_workload', 'rpt_month_by_account',
+] -%}
+mart_differences as (
+
+    {% for basis in bases() -%}
+    {% for mart in marts -%}
+    select
+        payers.billing_month,
+        payers.payer_account_id,
+        '{{ basis }}' as cost_basis,
+        '{{ mart }}' as mart,
+        coalesce(pod_totals.{{ basis }}_usd, 0)::decimal(38, 10) as expected_usd,
+        coalesce({{ mart }}_totals.{{ basis }}_usd, 0)::decimal(38, 10) as actual_usd
+    from payers
+    left join pod_totals
+        on
+            payers.billing_month = pod_totals.billing_month
+            and payers.payer_account_id = pod_totals.payer_account_id
+    left join {{ mart }}_totals
+        on
+            payers.billing_month = {{ mart }}_totals.billing_month
+            and payers.payer_account_id = {{ mart }}_totals.payer_account_id
+    {% if not (loop.last and basis == bases()[-1]) %}union all{% endif %}
+    {% endfor -%}
+    {% endfor %}
+
+),
+
+marts_add_up_to_pod_costs as (
+
+    select
+        billing_month,
+        'marts_add_up_to_pod_costs' as control,
+        payer_account_id,
+        cost_basis,
+        max(expected_usd) as expected_usd,
+        coalesce(
+            max_by(actual_usd, mart) filter (where actual_usd <> expected_usd),
+            max(actual_usd)
+        ) as actual_usd,
+        max(abs(expected_usd - actual_usd)) as residual_usd,
+        max(abs(expected_usd - actual_usd)) = 0 as is_passed,
+        'blocking' as severity,
+        count(*) || ' marts'
+        || coalesce(
+            ', differs: ' || max(mart) filter (where actual_usd <> expected_usd), ''
+        ) as evidence
+    from mart_differences
+    group by billing_month, payer_account_id, cost_basis
+
+),
+
+---------- pods
+
+repeated as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as key_count,
+        sum(amortized_usd) as amortized_usd,
+        min(pod_uid || ' on ' || instance_id || ' at ' || {{ utc_text('usage_hour') }})
+            as example
+    from {{ ref('int_pod_hours__repeated') }}
+    group by billing_month, payer_account_id
+
+),
+
+no_pod_hour_is_counted_twice as (
+
+    select
+        payers.billing_month,
+        'no_pod_hour_is_counted_twice' as control,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        coalesce(repeated.amortized_usd, 0) as actual_usd,
+        coalesce(repeated.amortized_usd, 0) as residual_usd,
+        repeated.key_count is null as is_passed,
+        'blocking' as severity,
+        coalesce(repeated.key_count, 0) || ' pod-hours stand more than once'
+        || coalesce(', like ' || repeated.example, '') as evidence
+    from payers
+    left join repeated
+        on
+            payers.billing_month = repeated.billing_month
+            and payers.payer_account_id = repeated.payer_account_id
+
+),
+
+unbilled as (
+
+    select
+        billing_month,
+        count(*) as pod_hour_count,
+        sum(bound_hours::decimal(28, 6)) as bound_hours,
+        count(distinct instance_id) as instance_count,
+        min(instance_id) as example
+    from {{ ref('int_pod_hours__claimed') }}
+    where not is_billed
+    group by billing_month
+
+),
+
+months as (
+
+    select distinct billing_month from payers
+
+),
+
+pods_run_on_billed_instances as (
+
+    select
+        months.billing_month,
+        'pods_run_on_billed_instances' as control,
+        null::varchar as payer_account_id,
+        null::varchar as cost_basis,
+        0 as expected_usd,
+        0 as actual_usd,
+        0 as residual_usd,
+        unbilled.pod_hour_count is null as is_passed,
+        'warning' as severity,
+        coalesce(unbilled.pod_hour_count, 0) || ' pod-hours ('
+        || {{ hours_text('coalesce(unbilled.bound_hours, 0)') }}
+        || ' hours) on node-hours that the bill does not know'
+        || coalesce(
+            ', on ' || unbilled.instance_count || ' instances like ' || unbilled.example, ''
+        ) as evidence
+    from months
+    left join unbilled on months.billing_month = unbilled.billing_month
+
+),
+
+pods_of_instances as (
+
+    select distinct billing_month, instance_id from {{ ref('stg_k8s__pod_hours') }}
+
+),
+
+at_risk as (
+
+    select
+        node_hours.billing_month,
+        node_hours.payer_account_id,
+        count(*) as node_hour_count,
+        count(distinct node_hours.instance_id) as instance_count,
+        sum(node_hours.amortized_usd) as amortized_usd,
+        min(node_hours.instance_id) as example
+    from {{ ref('int_node_hours') }} as node_hours
+    left join pods_of_instances
+        on
+            node_hours.billing_month = pods_of_instances.billing_month
+            and node_hours.instance_id = pods_of_instances.instance_id
+    where
+        node_hours.is_cluster_tagged
+        and not node_hours.is_in_inventory
+        and pods_of_instances.instance_id is null
+    group by node_hours.billing_month, node_hours.payer_account_id
+
+),
+
+cluster_nodes_have_an_inventory as (
+
+    select
+        payers.billing_month,
+        'cluster_nodes_have_an_inventory' as control,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        coalesce(at_risk.amortized_usd, 0) as actual_usd,
+        coalesce(at_risk.amortized_usd, 0) as residual_usd,
+        at_risk.node_hour_count is null as is_passed,
+        'warning' as severity,
+        coalesce(at_risk.node_hour_count, 0)
+        || ' node-hours carry the tags of a cluster, and no inventory knows them'
+        || coalesce(
+            ', on ' || at_risk.instance_count || ' instances like ' || at_risk.example, ''
+        ) as evidence
+    from payers
+    left join at_risk
+        on
+            payers.billing_month = at_risk.billing_month
+            and payers.payer_account_id = at_risk.payer_account_id
+
+),
+
+oversized as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as pod_hour_count,
+        sum(amortized_usd) as amortized_usd,
+        max_by(
+            coalesce(namespace, '') || '/' || coalesce(pod_name, pod_uid) || ' on '
+            || instance_id || ' (' || instance_type || ')',
+            times_capacity
+        ) as example,
+        max(times_capacity) as times_capacity
+    from {{ ref('int_pod_hours__oversized') }}
+    group by billing_month, payer_account_id
+
+),
+
+requests_fit_their_node as (
+
+    select
+        payers.billing_month,
+        'requests_fit_their_node' as control,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        coalesce(oversized.amortized_usd, 0) as actual_usd,
+        coalesce(oversized.amortized_usd, 0) as residual_usd,
+        oversized.pod_hour_count is null as is_passed,
+        'warning' as severity,
+        coalesce(oversized.pod_hour_count, 0)
+        || ' pod-hours request more than their whole instance has'
+        || coalesce(
+            ', most of all ' || oversized.example || ': '
+            || oversized.times_capacity::decimal(28, 1)::varchar || ' times',
+            ''
+        ) as evidence
+    from payers
+    left join oversized
+        on
+            payers.billing_month = oversized.billing_month
+            and payers.payer_account_id = oversized.payer_account_id
+
+),
+
+unrecognized as (
+
+    select
+        billing_month,
+        count(*) as request_count,
+        min(accelerators_requested || ' on ' || instance_type || ' (' || rule || ')')
+            as example
+    from {{ source('split', 'accelerator_equivalents') }}
+    where not is_recognized
+    group by billing_month
+
+),
+
+accelerator_requests_are_recognized as (
+
+    select
+        months.billing_month,
+        'accelerator_requests_are_recognized' as control,
+        null::varchar as payer_account_id,
+        null::varchar as cost_basis,
+        0 as expected_usd,
+        0 as actual_usd,
+        0 as residual_usd,
+        unrecognized.request_count is null as is_passed,
+        'warning' as severity,
+        coalesce(unrecognized.request_count, 0)
+        || ' kinds of request name a resource that no rule knows'
+        || coalesce(', like ' || unrecognized.example, '') as evidence
+    from months
+    left join unrecognized on months.billing_month = unrecognized.billing_month
+
+),
+
+---------- instance types
+
+types as (
+
+    select * from {{ ref('int_instance_types__resolved') }}
+
+),
+
+types_of_months as (
+
+    select
+        months.billing_month,
+        coalesce(sum(types.amortized_usd) filter (where types.source = 'bill'), 0)
+            as fallback_usd,
+        count(*) filter (where types.source = 'bill') as fallback_count,
+        {{ list_text('types.instance_type', "types.source = 'bill'") }} as fallback_types,
+        coalesce(sum(types.amortized_usd) filter (where not types.has_market_weights), 0)
+            as unpriced_usd,
+        count(*) filter (where not types.has_market_weights) as unpriced_count,
+        {{ list_text('types.instance_type', 'not types.has_market_weights') }}
+            as unpriced_types
+    from months
+    left join types on months.billing_month = types.billing_month
+    group by months.billing_month
+
+),
+
+instance_types_are_in_the_catalogue as (
+
+    select
+        billing_month,
+        'instance_types_are_in_the_catalogue' as control,
+        null::varchar as payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        fallback_usd as actual_usd,
+        fallback_usd as residual_usd,
+        fallback_count = 0 as is_passed,
+        'warning' as severity,
+        fallback_count || ' types took their capacities from the bill'
+        || coalesce(': ' || fallback_types, '') as evidence
+    from types_of_months
+
+),
+
+-- Only version 3 weighs by market prices; under the others this is for information.
+market_weights_cover_every_type as (
+
+    select
+        billing_month,
+        'market_weights_cover_every_type' as control,
+        null::varchar as payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        unpriced_usd as actual_usd,
+        unpriced_usd as residual_usd,
+        unpriced_count = 0 or {{ env_var('PODLEDGER_METHOD', '2') }} <> 3 as is_passed,
+        'warning' as severity,
+        unpriced_count || ' types have no market weights and are split by version 2'
+        || coalesce(': ' || unpriced_types, '') as evidence
+    from types_of_months
+
+),
+
+---------- the bill as it was read
+
+files as (
+
+    select
+        billing_month,
+        rounded_values,
+        rounding_moved_usd
+    from {{ ref('stg_cur__bill_files') }}
+
+),
+
+files_reread as (
+
+    select * from {{ ref('int_bill_files__reread') }}
+
+),
+
+deliveries_were_read_whole as (
+
+    select
+        billing_month,
+        'deliveries_were_read_whole' as control,
+        null::varchar as payer_account_id,
+        'unblended' as cost_basis,
+        sum(delivered_usd) as expected_usd,
+        sum(read_usd) as actual_usd,
+        sum(abs(delivered_usd - read_usd)) as residual_usd,
+        max(case when is_whole then 0 else 1 end) = 0 as is_passed,
+        'blocking' as severity,
+        count(*) || ' files, ' || sum(read_rows) || ' of ' || sum(delivered_rows)
+        || ' lines, every amount against what its file held'
+        || coalesce(', differs: ' || min(source_file) filter (where not is_whole), '')
+            as evidence
+    from files_reread
+    group by billing_month
+
+),
+
+-- Below a cent over the whole month, or the unit of 1e-10 USD is too coarse for this bill.
+rounding_is_accounted_for as (
+
+    select
+        billing_month,
+        'rounding_is_accounted_for' as control,
+        null::varchar as payer_account_id,
+        null::varchar as cost_basis,
+        0 as expected_usd,
+        sum(rounding_moved_usd)::decimal(38, 10) as actual_usd,
+        sum(rounding_moved_usd)::decimal(38, 10) as residual_usd,
+        sum(abs(rounding_moved_usd)) < 0.01 as is_passed,
+        'blocking' as severity,
+        sum(rounded_values) || ' amounts had more than ten decimals, and rounding moved '
+        || sum(rounding_moved_usd)::varchar || ' USD' as evidence
+    from files
+    group by billing_month
+
+),
+
+aws_split_rows as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as row_count,
+        sum(abs(unblended_usd)) as unblended_usd
+    from {{ ref('int_bill_lines__costed') }}
+    where is_aws_split_row
+    group by billing_month, payer_account_id
+
+),
+
+split_rows_of_aws_are_left_out as (
+
+    select
+        payers.billing_month,
+        'split_rows_of_aws_are_left_out' as control,
+        payers.payer_account_id,
+        'unblended' as cost_basis,
+        0 as expected_usd,
+        coalesce(aws_split_rows.unblended_usd, 0) as actual_usd,
+        coalesce(aws_split_rows.unblended_usd, 0) as residual_usd,
+        coalesce(aws_split_rows.unblended_usd, 0) = 0 as is_passed,
+        'blocking' as severity,
+        coalesce(aws_split_rows.row_count, 0)
+        || ' rows of AWS''s own split, which must bill nothing' as evidence
+    from payers
+    left join aws_split_rows
+        on
+            payers.billing_month = aws_split_rows.billing_month
+            and payers.payer_account_id = aws_split_rows.payer_account_id
+
+),
+
+{% set controls = [
+    'every_billed_dollar_lands_once', 'every_node_hour_adds_up',
+    'resources_add_up_to_their_node_hour', 'marts_add_up_to_pod_costs',
+    'no_pod_hour_is_counted_twice', 'pods_run_on_billed_instances',
+    'cluster_nodes_have_an_inventory', 'requests_fit_their_node',
+    'accelerator_requests_are_recognized', 'instance_types_are_in_the_catalogue',
+    'market_weights_cover_every_type', 'deliveries_were_read_whole',
+    'rounding_is_accounted_for', 'split_rows_of_aws_are_left_out',
+] -%}
+final as (
+
+    {% for control in controls -%}
+    select
+        billing_month,
+        control,
+        payer_account_id,
+        cost_basis,
+        expected_usd::decimal(38, 10) as expected_usd,
+        actual_usd::decimal(38, 10) as actual_usd,
+        residual_usd::decimal(38, 10) as residual_usd,
+        is_passed,
+        severity,
+        evidence
+    from {{ control }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+)
+
+select * from final

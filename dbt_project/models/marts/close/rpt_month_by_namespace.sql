@@ -1,0 +1,31 @@
+with
+
+daily_costs as (
+
+    select * from {{ ref('fct_daily_costs') }}
+
+),
+
+final as (
+
+    select
+        billing_month,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        namespace,
+        {{ summed_hours() }}
+        {{ resummed_pod_money() }}
+    from daily_costs
+    group by
+        billing_month,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        namespace
+
+)
+
+select * from final

@@ -1,0 +1,67 @@
+with
+
+lines as (
+
+    select * from {{ ref('int_bill_lines__costed') }}
+
+),
+
+by_account as (
+
+    select * from {{ ref('rpt_month_by_account') }}
+
+),
+
+bill as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from lines
+    where not is_aws_split_row
+    group by billing_month, payer_account_id
+
+),
+
+parts as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        {% for part in ['split', 'unused', 'unallocated', 'remainder'] -%}
+        sum({{ basis }}_{{ part }}_usd)::decimal(38, 10) as {{ basis }}_{{ part }}_usd
+        {{- ',' if not (loop.last and basis == bases()[-1]) }}
+        {% endfor -%}
+        {% endfor %}
+    from by_account
+    group by billing_month, payer_account_id
+
+),
+
+-- The bill stands on the left: a payer whose parts are all lost must show.
+final as (
+
+    {% for basis in bases() -%}
+    select
+        bill.billing_month,
+        bill.payer_account_id,
+        '{{ basis }}' as cost_basis,
+        bill.{{ basis }}_usd as bill_usd,
+        coalesce(parts.{{ basis }}_split_usd, 0)::decimal(38, 10) as pods_split_usd,
+        coalesce(parts.{{ basis }}_unused_usd, 0)::decimal(38, 10) as pods_unused_usd,
+        coalesce(parts.{{ basis }}_unallocated_usd, 0)::decimal(38, 10) as unallocated_usd,
+        coalesce(parts.{{ basis }}_remainder_usd, 0)::decimal(38, 10) as remainder_usd
+    from bill
+    left join parts
+        on
+            bill.billing_month = parts.billing_month
+            and bill.payer_account_id = parts.payer_account_id
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+)
+
+select * from final

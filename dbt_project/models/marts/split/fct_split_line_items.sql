@@ -1,0 +1,72 @@
+with
+
+items as (
+
+    select * from {{ ref('int_pod_costs__itemized') }}
+
+),
+
+tagged as (
+
+    select
+        *,
+        {{ known_entries([
+            ('aws_eks_cluster_name', 'cluster_name'),
+            ('aws_eks_deployment', 'deployment'),
+            ('aws_eks_namespace', 'namespace'),
+            ('aws_eks_node', 'node_name'),
+            ('aws_eks_workload_name', 'workload_name'),
+            ('aws_eks_workload_type', 'workload_type'),
+        ]) }} || {{ label_entries('labels') }} as tag_entries,
+        case
+            when region_code like 'us-gov-%' then 'aws-us-gov'
+            when region_code like 'cn-%' then 'aws-cn'
+            else 'aws'
+        end as arn_partition,
+        usage_hour + interval 1 hour as usage_ended_at
+    from items
+
+),
+
+final as (
+
+    select
+        billing_month,
+        {{ utc_text('usage_hour') }} || '/' || {{ utc_text('usage_ended_at') }}
+            as identity_time_interval,
+        payer_account_id as bill_payer_account_id,
+        billing_month::timestamp as bill_billing_period_start_date,
+        usage_account_id as line_item_usage_account_id,
+        usage_hour as line_item_usage_start_date,
+        usage_ended_at as line_item_usage_end_date,
+        'AmazonEKS' as line_item_product_code,
+        'EKSPod-EC2' as line_item_operation,
+        case when usage_type_prefix is null then '' else usage_type_prefix || '-' end
+        || case resource
+            when 'accelerator' then 'EKS-EC2-Accelerator-Hours'
+            when 'vcpu' then 'EKS-EC2-vCPU-Hours'
+            else 'EKS-EC2-GB-Hours'
+        end as line_item_usage_type,
+        'arn:' || arn_partition || ':eks:' || coalesce(region_code, '') || ':'
+        || usage_account_id || ':pod/' || coalesce(cluster_name, '') || '/'
+        || coalesce(namespace, '') || '/' || coalesce(pod_name, '') || '/' || pod_uid
+            as line_item_resource_id,
+        allocated_hours as line_item_usage_amount,
+        region_code as product_region_code,
+        {{ map_of_entries('tag_entries') }} as resource_tags,
+        instance_id as split_line_item_parent_resource_id,
+        reserved_hours as split_line_item_reserved_usage,
+        used_hours as split_line_item_actual_usage,
+        allocated_hours as split_line_item_split_usage,
+        split_usage_ratio as split_line_item_split_usage_ratio,
+        amortized_split_usd as split_line_item_split_cost,
+        amortized_unused_usd as split_line_item_unused_cost,
+        net_amortized_split_usd as split_line_item_net_split_cost,
+        net_amortized_unused_usd as split_line_item_net_unused_cost,
+        public_on_demand_split_usd as split_line_item_public_on_demand_split_cost,
+        public_on_demand_unused_usd as split_line_item_public_on_demand_unused_cost
+    from tagged
+
+)
+
+select * from final
