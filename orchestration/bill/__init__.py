@@ -2,6 +2,6 @@
 
 In the order of the flow: ``stores`` (a folder or S3), ``manifests`` (what was delivered),
 ``exports`` (a month's deliveries), ``landing`` (S3 objects on disk), ``sources`` (a file as
-batches), ``columns``, ``cells`` and ``maps`` (names and values in normal form), ``rules``
-(what a bill must be), ``lines`` (the month into the lake).
+tables), ``columns``, ``cells`` and ``maps`` (names and values in normal form), ``normal``
+(lines in normal form), ``rules`` (what a bill must be), ``lines`` (the month into the lake).
 """

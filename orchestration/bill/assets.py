@@ -47,9 +47,7 @@ def bill(
     inputs = resolve_inputs(settings, month)
     deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
     lake = Lake(settings.home)
-    read = read_bill(
-        deliveries, month, lake, settings.home / "scratch", progress=context.log.info
-    )
+    read = read_bill(deliveries, month, lake, settings.home / "scratch", context.log.info)
     yield dg.MaterializeResult(
         asset_key=BILL_LINES,
         metadata={

@@ -99,7 +99,10 @@ def _download(
         )
         try:
             body = store.client.get_object(
-                Bucket=store.bucket, Key=store.key(key), IfMatch=etag, Range=f"bytes={have}-"
+                Bucket=store.bucket,
+                Key=store.key(key),
+                IfMatch=etag,
+                Range=f"bytes={have}-",
             )["Body"]
             with partial.open("ab") as stream:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
@@ -130,4 +133,3 @@ def _record_path(target: Path) -> Path:
 
 def _short(etag: str) -> str:
     return hashlib.sha256(etag.encode()).hexdigest()[:16]
-

@@ -146,9 +146,7 @@ def read_manifest(store: Store, place: Place) -> Contents | None:
             " Copy the manifest again from S3."
         )
     return Contents(
-        export=str(
-            manifest.get("reportName") or entry.name.removesuffix(_MANIFEST_SUFFIX)
-        ),
+        export=str(manifest.get("reportName") or entry.name.removesuffix(_MANIFEST_SUFFIX)),
         layout=_layout(place, files),
         delivery_id=_delivery_id(manifest, place, files, content),
         manifest_key=entry.key,

@@ -110,7 +110,9 @@ class FolderStore:
         return Listing(
             folders=tuple(f"{folder}{child.name}/" for child in children if child.is_dir()),
             files=tuple(
-                self._entry(f"{folder}{child.name}") for child in children if child.is_file()
+                self._entry(f"{folder}{child.name}")
+                for child in children
+                if child.is_file()
             ),
         )
 
@@ -181,7 +183,9 @@ class S3Store:
     def read(self, key: str) -> bytes:
         """Read one object whole."""
         try:
-            return self.client.get_object(Bucket=self.bucket, Key=self.key(key))["Body"].read()
+            return self.client.get_object(Bucket=self.bucket, Key=self.key(key))[
+                "Body"
+            ].read()
         except (ClientError, BotoCoreError) as error:
             raise s3_refusal(error, self.address(key)) from error
 

@@ -1,0 +1,362 @@
+"""Cells of a bill in normal form: text, moments, exact amounts, ratios.
+
+Holds the casts of whole columns, whatever type a file gives them, each with the first cell
+that fails it. Maps are in ``maps.py``; which file, row and column a cell belongs to, as a
+user counts them, is known to ``lines.py``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from orchestration.schemas import HOUR, STRING
+
+CODED = pa.dictionary(pa.int32(), STRING)
+"""Text as codes into a dictionary: how all text travels from reader to writer."""
+
+_WIDE = pa.decimal256(75, 45)
+"""Room for what is read before it is rounded: 45 decimals, 30 digits before the point."""
+
+_EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PRINTED_CHARACTERS = 80
+
+
+class BadCellError(Exception):
+    """A cell that a bill may not hold.
+
+    Attributes:
+        row: Its position in the array, from 0; None if the whole column is wrong.
+        column: The column in normal form; None where the caller knows it.
+        problem: What is wrong, a phrase that holds the value.
+    """
+
+    def __init__(self, row: int | None, problem: str, column: str | None = None) -> None:
+        super().__init__(problem)
+        self.row = row
+        self.column = column
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """A column of exact decimals, and what rounding to their scale did.
+
+    ``rounded`` counts the values that it changed, ``moved`` is the sum of (read - kept).
+    """
+
+    values: pa.Decimal128Array
+    rounded: int
+    moved: Decimal
+
+
+def printed(value: object) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    if len(text) <= _PRINTED_CHARACTERS:
+        return text
+    return f"{text[:_PRINTED_CHARACTERS]}..."
+
+
+def as_text(values: pa.Array) -> pa.DictionaryArray:
+    """Text, coded; an empty text is null. Whole numbers are their digits.
+
+    Raises:
+        BadCellError: The column is no text, or bytes that are no UTF-8.
+    """
+    kind = values.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values), CODED)
+    if pa.types.is_integer(kind):
+        values = values.cast(STRING)
+    elif not is_text(kind):
+        raise BadCellError(None, f"the column holds {kind}, not text")
+    try:
+        if not pa.types.is_dictionary(kind):
+            values = values.cast(STRING).dictionary_encode()
+        codes = values.cast(CODED)
+        codes.dictionary.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise BadCellError(
+            None, f"the column holds text that is no UTF-8 ({error})"
+        ) from None
+    empty = pc.index(codes.dictionary, "").as_py()
+    if empty < 0:
+        return codes
+    indices = pc.if_else(
+        pc.equal(codes.indices, empty), pa.scalar(None, pa.int32()), codes.indices
+    )
+    return pa.DictionaryArray.from_arrays(indices, codes.dictionary)
+
+
+def as_moments(values: pa.Array) -> pa.TimestampArray:
+    """Moments in UTC, without a zone, from timestamps of any unit or ISO 8601 text.
+
+    Raises:
+        BadCellError: The column holds neither, or a text that is no moment.
+    """
+    kind = values.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values), HOUR)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        try:
+            return values.cast(HOUR, safe=False)
+        except pa.ArrowInvalid as error:
+            raise BadCellError(None, f"the column holds no moments ({error})") from None
+    if not is_text(kind):
+        raise BadCellError(None, f"the column holds {kind}, not moments")
+    codes = as_text(values)
+    return _parsed(codes, _utc, HOUR).take(codes.indices)
+
+
+def as_ratios(values: pa.Array) -> pa.DoubleArray:
+    """Finite doubles, from numbers of any type or text that spells them.
+
+    Raises:
+        BadCellError: The column holds no numbers, or one that is not finite.
+    """
+    kind = values.type
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values), pa.float64())
+    if is_text(kind):
+        codes = as_text(values)
+        numbers = _parsed(codes, _ratio, pa.float64()).take(codes.indices)
+    elif _is_number(kind):
+        numbers = values.cast(pa.float64(), safe=False)
+    else:
+        raise BadCellError(None, f"the column holds {kind}, not numbers")
+    is_bad = pc.invert(pc.is_finite(numbers)).fill_null(False)
+    if (row := pc.index(is_bad, True).as_py()) >= 0:
+        raise BadCellError(row, f"{printed(values[row].as_py())} is no number")
+    return numbers
+
+
+def as_amounts(values: pa.Array, scale: int) -> Amounts:
+    """Exact decimals of ``scale`` digits, rounded half away from zero.
+
+    A double is what its shortest decimal text says, so that a bill in Parquet equals the
+    same bill in CSV.
+
+    Raises:
+        BadCellError: The column holds no numbers, or a cell that is none: NaN, infinite,
+            above 38 digits, or a text that does not parse.
+    """
+    kind = values.type
+    if pa.types.is_null(kind):
+        return Amounts(pa.nulls(len(values), pa.decimal128(38, scale)), 0, Decimal(0))
+    if pa.types.is_float64(kind):
+        return _from_doubles(values, scale)
+    if pa.types.is_integer(kind):
+        return Amounts(values.cast(pa.decimal128(38, scale)), 0, Decimal(0))
+    if _is_number(kind):
+        values = values.cast(STRING)
+    elif not is_text(kind):
+        raise BadCellError(None, f"the column holds {kind}, not numbers")
+    codes = as_text(values)
+    meanings = _from_texts(pc.ascii_trim_whitespace(codes.dictionary), scale)
+    counts = np.bincount(
+        np.asarray(codes.indices.drop_null()), minlength=len(meanings.kept)
+    )
+    meanings.refuse_bad(lambda code: _first_row(codes, code))
+    return Amounts(meanings.kept.take(codes.indices), *meanings.rounding(counts))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values of this type are text, or bytes that may be."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Meanings:
+    """What texts mean as amounts: what is kept of each, and what rounding took off.
+
+    ``moved`` is None where nothing was rounded. ``bad`` says what is wrong, by position.
+    """
+
+    kept: pa.Decimal128Array
+    moved: pa.Array | None
+    bad: dict[int, str]
+
+    def refuse_bad(self, row_of: Callable[[int], int | None]) -> None:
+        """Raise for the first bad text that a row holds."""
+        rows = {
+            row: problem
+            for position, problem in self.bad.items()
+            if (row := row_of(position)) is not None
+        }
+        if rows:
+            raise BadCellError(min(rows), rows[min(rows)])
+
+    def rounding(self, counts: NDArray[np.int64]) -> tuple[int, Decimal]:
+        """How many values were rounded and by how much, if each occurs so many times."""
+        if self.moved is None:
+            return 0, Decimal(0)
+        is_moved = np.asarray(pc.not_equal(self.moved, 0).fill_null(False)) & (counts > 0)
+        moved = self.moved.filter(pa.array(is_moved))
+        total = sum(
+            (
+                _EXACT.multiply(amount, int(count))
+                for amount, count in zip(moved.to_pylist(), counts[is_moved], strict=True)
+            ),
+            Decimal(0),
+        )
+        return int(counts[is_moved].sum()), total
+
+
+def _from_doubles(values: pa.DoubleArray, scale: int) -> Amounts:
+    """Amounts of at most ten decimals by arithmetic, the others by their text.
+
+    Below 1e15 units of 1e-10, a decimal has at most 15 digits, and no two such decimals
+    share a double: if units / 1e10, which IEEE 754 rounds correctly, gives the double, its
+    shortest text is that decimal.
+    """
+    floats = np.asarray(values.fill_null(0.0))
+    with np.errstate(all="ignore"):
+        units = np.rint(floats * 1e10)
+        is_exact = (np.abs(units) < 1e15) & (units / 1e10 == floats)
+    others = np.flatnonzero(~is_exact)
+    low = np.where(is_exact, units, 0).astype(np.int64)
+    words = np.stack((low, low >> 63), axis=1)
+    kept = _decimals(words, 10).cast(pa.decimal128(38, scale))
+    rounded, moved = 0, Decimal(0)
+    if others.size:
+        meanings = _from_texts(pa.array(floats[others]).cast(STRING), scale)
+        meanings.refuse_bad(lambda position: int(others[position]))
+        rounded, moved = meanings.rounding(np.ones(others.size, np.int64))
+        words = _words(kept).copy()
+        words[others] = _words(meanings.kept)
+        kept = _decimals(words, scale)
+    if values.null_count:
+        kept = pc.if_else(values.is_valid(), kept, pa.scalar(None, kept.type))
+    return Amounts(kept, rounded, moved)
+
+
+def _decimals(words: NDArray[np.int64], scale: int) -> pa.Decimal128Array:
+    """Decimals of two 64-bit words each, the low one first."""
+    return pa.Array.from_buffers(
+        pa.decimal128(38, scale),
+        len(words),
+        [None, pa.py_buffer(np.ascontiguousarray(words))],
+    )
+
+
+def _words(decimals: pa.Decimal128Array) -> NDArray[np.int64]:
+    words = np.frombuffer(decimals.buffers()[1], np.int64).reshape(-1, 2)
+    return words[decimals.offset : decimals.offset + len(decimals)]
+
+
+def _from_texts(texts: pa.StringArray, scale: int) -> _Meanings:
+    """Parse texts: all at once where all fit, else by way of more digits, else one by one."""
+    kind = pa.decimal128(38, scale)
+    try:
+        return _Meanings(texts.cast(kind), None, {})
+    except pa.ArrowInvalid:
+        pass
+    try:
+        wide = texts.cast(_WIDE)
+        kept = pc.round(wide, scale, "half_towards_infinity")
+        return _Meanings(kept.cast(kind), pc.subtract(wide, kept), {})
+    except pa.ArrowInvalid:
+        return _one_by_one(texts.to_pylist(), scale)
+
+
+def _one_by_one(texts: list[str | None], scale: int) -> _Meanings:
+    kept: list[Decimal | None] = []
+    moved: list[Decimal | None] = []
+    bad: dict[int, str] = {}
+    for position, text in enumerate(texts):
+        amount = rest = None
+        if text is not None:
+            try:
+                exact = _exact(text)
+                amount = _EXACT.quantize(exact, Decimal(1).scaleb(-scale))
+                rest = _EXACT.quantize(_EXACT.subtract(exact, amount), Decimal("1e-45"))
+            except ValueError as error:
+                bad[position] = f"{printed(text)} {error}"
+            else:
+                if amount.adjusted() + scale >= 38:
+                    bad[position] = f"{printed(text)} is above 38 digits"
+                    amount = rest = None
+        kept.append(amount)
+        moved.append(rest)
+    return _Meanings(pa.array(kept, pa.decimal128(38, scale)), pa.array(moved, _WIDE), bad)
+
+
+def _exact(text: str) -> Decimal:
+    """The decimal that a text spells.
+
+    Raises:
+        ValueError: It spells none, or one that no bill can mean.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("is no amount")
+    try:
+        exact = Decimal(text)
+    except ArithmeticError:
+        raise ValueError("is no amount") from None
+    if exact and exact.adjusted() >= 38:
+        raise ValueError("is above 38 digits")
+    return exact if exact.adjusted() > -100 else Decimal(0)
+
+
+def _parsed(
+    codes: pa.DictionaryArray, parse: Callable[[str], object], meaning: pa.DataType
+) -> pa.Array:
+    """Parse each distinct text once; those that no row holds may be anything."""
+    meanings: list[object] = []
+    for code, text in enumerate(codes.dictionary.to_pylist()):
+        try:
+            meanings.append(None if text is None else parse(text))
+        except ValueError as error:
+            if (row := _first_row(codes, code)) is not None:
+                raise BadCellError(row, f"{printed(text)} {error}") from None
+            meanings.append(None)
+    return pa.array(meanings, meaning)
+
+
+def _first_row(codes: pa.DictionaryArray, code: int) -> int | None:
+    row: int = pc.index(codes.indices, pa.scalar(code, pa.int32())).as_py()
+    return row if row >= 0 else None
+
+
+def _utc(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text.strip())
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise ValueError("is no moment like 2026-10-01T00:00:00Z") from None
+    return moment
+
+
+def _ratio(text: str) -> float:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError("is no number")
+    return float(text)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )

@@ -1,0 +1,217 @@
+"""What a bill must be, so that its hours can be split and its money added up.
+
+Holds the rules over lines in normal form, each a function that names the first line that
+breaks it; and the rules over the month's exports together. See ``method.md``, section 3,
+for the lines that carry an instance.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestration.bill.cells import BadCellError, printed
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+
+INSTANCE_LINE_TYPES = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
+INSTANCE_FAMILIES = ("Compute Instance", "Compute Instance (bare metal)")
+
+_HOUR = 3_600_000_000
+"""In microseconds."""
+
+_HOURLY = (
+    "; podledger splits hours, and needs an export with hourly granularity and resource ids"
+)
+
+
+def check_lines(lines: pa.Table, month: Month) -> None:
+    """Hold lines in normal form against every rule that a line can break on its own.
+
+    Raises:
+        BadCellError: The first line that breaks a rule, with the column.
+    """
+    _check_keys(lines)
+    _check_period(lines, month)
+    _check_currency(lines)
+    is_aws_split = lines["split_line_item_parent_resource_id"].is_valid()
+    _refuse(
+        pc.and_(lines["line_item_unblended_cost"].is_null(), pc.invert(is_aws_split)),
+        "line_item_unblended_cost",
+        lambda _: "it is empty, and an unknown cost is not zero",
+    )
+    _check_instance_hours(lines, carries_instance(lines))
+
+
+def carries_instance(lines: pa.Table) -> pa.BooleanArray:
+    """Which lines are part of a node-hour. A Spot line may lack its product family."""
+    return _all(
+        _matches(lines, "line_item_operation", lambda t: pc.starts_with(t, "RunInstances")),
+        _matches(lines, "line_item_resource_id", lambda t: pc.starts_with(t, "i-")),
+        _is_in(lines, "line_item_line_item_type", INSTANCE_LINE_TYPES),
+        pc.or_(
+            lines["product_product_family"].combine_chunks().is_null(),
+            _is_in(lines, "product_product_family", INSTANCE_FAMILIES),
+        ),
+        lines["split_line_item_parent_resource_id"].combine_chunks().is_null(),
+    )
+
+
+class ExportRules:
+    """Rules over the month's exports together; fed with their lines one by one."""
+
+    def __init__(self) -> None:
+        self._export_of: dict[tuple[str | None, str | None], str] = {}
+        self._has_resource_ids = False
+        self._has_lines = False
+
+    def add(self, lines: pa.Table, export: str) -> None:
+        """Take note of a delivery's lines.
+
+        Args:
+            lines: Lines in normal form.
+            export: The export, unique among the month's and readable, like its root and name.
+
+        Raises:
+            PodledgerError: Another export has lines of the same account, too.
+        """
+        self._has_lines |= bool(lines.num_rows)
+        resources = lines["line_item_resource_id"]
+        self._has_resource_ids |= resources.null_count < lines.num_rows
+        for account in _accounts(lines):
+            other = self._export_of.setdefault(account, export)
+            if other != export:
+                payer, usage = account
+                raise PodledgerError(
+                    f"The exports {other} and {export} both hold lines of account {usage}"
+                    f" under payer {payer}, and these would count twice. Take one of the"
+                    " two out of PODLEDGER_BILL."
+                )
+
+    def finish(self, month: Month, roots: str) -> None:
+        """Hold the whole bill against the rules that only all lines together can break.
+
+        Raises:
+            PodledgerError: The bill has no line, or none with a resource id.
+        """
+        if not self._has_lines:
+            raise PodledgerError(
+                f"The bill of {month} in {roots} has no line at all: all its files are"
+                " empty. Wait for AWS's next delivery, or correct PODLEDGER_BILL."
+            )
+        if not self._has_resource_ids:
+            raise PodledgerError(
+                f"No line of the bill of {month} in {roots} has a resource id, so no cost"
+                " can be found for an instance. Include resource ids in the export, with"
+                " hourly granularity, and have AWS deliver the month again."
+            )
+
+
+def _check_keys(lines: pa.Table) -> None:
+    """The law of the month holds for every payer; an unnamed one would be nobody's."""
+    for column in ("bill_payer_account_id", "line_item_line_item_type"):
+        _refuse(lines[column].is_null(), column, lambda _: "it is empty")
+
+
+def _check_period(lines: pa.Table, month: Month) -> None:
+    column = "bill_billing_period_start_date"
+    starts = lines[column].combine_chunks()
+    _refuse(
+        pc.not_equal(starts, pa.scalar(month.start.replace(tzinfo=None), starts.type)),
+        column,
+        lambda row: f"{starts[row].as_py()} is not the start of {month}",
+    )
+
+
+def _check_currency(lines: pa.Table) -> None:
+    column = "line_item_currency_code"
+    currencies = lines[column].combine_chunks()
+    has_cost = pc.not_equal(lines["line_item_unblended_cost"].combine_chunks(), 0)
+    is_foreign = pc.invert(_is_in(lines, column, ("USD",)))
+    _refuse(
+        pc.and_kleene(is_foreign, pc.or_kleene(currencies.is_valid(), has_cost)),
+        column,
+        lambda row: (
+            f"{printed(currencies[row].as_py())} is not USD, the only currency that"
+            " amounts can be added up in"
+        ),
+    )
+
+
+def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None:
+    start = lines["line_item_usage_start_date"].combine_chunks()
+    end = lines["line_item_usage_end_date"].combine_chunks()
+    for column, moments in (
+        ("line_item_usage_start_date", start),
+        ("line_item_usage_end_date", end),
+    ):
+        _refuse(_all(is_instance, moments.is_null()), column, lambda _: "it is empty")
+    starts, ends = start.cast(pa.int64()), end.cast(pa.int64())
+    spans = pc.subtract(ends, starts)
+    _refuse(
+        _all(is_instance, pc.or_(pc.greater(spans, _HOUR), pc.less(spans, 0))),
+        "line_item_usage_end_date",
+        lambda row: (
+            f"the line of {_name(lines, row)} lasts from {start[row].as_py()} to"
+            f" {end[row].as_py()}{_HOURLY}"
+        ),
+    )
+    offsets = pa.array(np.asarray(starts.fill_null(0)) % _HOUR != 0)
+    _refuse(
+        _all(is_instance, offsets),
+        "line_item_usage_start_date",
+        lambda row: (
+            f"the line of {_name(lines, row)} starts at {start[row].as_py()}, off"
+            f" the hour{_HOURLY}"
+        ),
+    )
+    amounts = lines["line_item_usage_amount"].combine_chunks()
+    _refuse(
+        _all(is_instance, pc.or_kleene(amounts.is_null(), pc.less(amounts, 0))),
+        "line_item_usage_amount",
+        lambda row: (
+            f"{amounts[row].as_py()} is no usage of {_name(lines, row)}: an instance"
+            " runs for 0 hours or more"
+        ),
+    )
+
+
+def _accounts(lines: pa.Table) -> set[tuple[str | None, str | None]]:
+    """Pairs of payer and usage account that occur."""
+    columns = ["bill_payer_account_id", "line_item_usage_account_id"]
+    found = lines.select(columns).group_by(columns).aggregate([]).to_pylist()
+    return {(pair[columns[0]], pair[columns[1]]) for pair in found}
+
+
+def _name(lines: pa.Table, row: int) -> str:
+    return printed(lines["line_item_resource_id"][row].as_py())
+
+
+def _is_in(lines: pa.Table, column: str, texts: tuple[str, ...]) -> pa.BooleanArray:
+    return _matches(lines, column, lambda found: pc.is_in(found, pa.array(texts)))
+
+
+def _matches(
+    lines: pa.Table, column: str, test: Callable[[pa.StringArray], pa.BooleanArray]
+) -> pa.BooleanArray:
+    """Test each distinct text once; a null never matches."""
+    codes = lines[column].combine_chunks()
+    return test(codes.dictionary).take(codes.indices).fill_null(False)
+
+
+def _all(first: pa.BooleanArray, *others: pa.BooleanArray) -> pa.BooleanArray:
+    for other in others:
+        first = pc.and_(first, other.fill_null(False))
+    return first
+
+
+def _refuse(
+    is_bad: pa.BooleanArray | pa.ChunkedArray, column: str, problem: Callable[[int], str]
+) -> None:
+    row = pc.index(is_bad, True).as_py()
+    if row >= 0:
+        raise BadCellError(row, problem(row), column)
