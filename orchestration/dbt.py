@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,43 @@ def dbt_resource() -> DbtCliResource:
     )
 
 
-def hand_over(settings: Settings) -> None:
-    """Put into the environment what ``profiles.yml`` and the sources ask for.
+@contextmanager
+def dbt_environment(settings: Settings) -> Iterator[None]:
+    """Hold in the environment what ``profiles.yml``, sources and models ask for.
 
     dbt has no other way in that does not make it parse the project anew every month.
     """
-    os.environ["PODLEDGER_HOME"] = os.fspath(settings.home)
-    os.environ["PODLEDGER_LABELS"] = ",".join(settings.labels)
-    settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
+    given = {
+        "PODLEDGER_HOME": os.fspath(settings.home),
+        "PODLEDGER_LABELS": ",".join(settings.labels),
+        "PODLEDGER_METHOD": str(settings.method),
+    }
+    for folder in (settings.warehouse.parent, settings.home / "scratch"):
+        folder.mkdir(parents=True, exist_ok=True)
+    before = dict(os.environ)
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
+
+
+def discard_old_warehouse(settings: Settings) -> None:
+    """Remove a warehouse that another version of the dbt project built.
+
+    All that it holds is made again from the lake, month by month; its tables have the
+    columns of that version.
+    """
+    stamp = settings.warehouse.with_name("project.sha256")
+    digest = _project_digest()
+    if settings.warehouse.exists() and not (stamp.exists() and stamp.read_text() == digest):
+        settings.warehouse.unlink()
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(digest)
 
 
 def window(month: Month) -> list[str]:
@@ -70,18 +100,18 @@ def manifest_path() -> Path:
     stamp = manifest.with_name("manifest.sha256")
     digest = _project_digest()
     if not (manifest.exists() and stamp.exists() and stamp.read_text() == digest):
-        hand_over(Settings())
-        parsed = subprocess.run(
-            [
-                os.fspath(DBT_EXECUTABLE),
-                *("parse", "--quiet"),
-                *("--project-dir", os.fspath(DBT_PROJECT_DIR)),
-                *("--profiles-dir", os.fspath(DBT_PROJECT_DIR)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with dbt_environment(Settings()):
+            parsed = subprocess.run(
+                [
+                    os.fspath(DBT_EXECUTABLE),
+                    *("parse", "--quiet"),
+                    *("--project-dir", os.fspath(DBT_PROJECT_DIR)),
+                    *("--profiles-dir", os.fspath(DBT_PROJECT_DIR)),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if parsed.returncode:
             raise PodledgerError(
                 f"dbt cannot parse {DBT_PROJECT_DIR}: {parsed.stdout}{parsed.stderr}"
@@ -95,32 +125,68 @@ def _project_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(DBT_PROJECT_DIR.rglob("*")):
         inside = path.relative_to(DBT_PROJECT_DIR)
-        if inside.parts[0] in {"target", "logs"} or path.suffix not in {".sql", ".yml", ".csv"}:
+        if inside.parts[0] in {"target", "logs"} or path.suffix not in {
+            ".sql",
+            ".yml",
+            ".csv",
+        }:
             continue
         digest.update(os.fspath(inside).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 class Translator(DagsterDbtTranslator):
-    """Groups of models follow the flow of the house, by folder."""
+    """Models as assets: groups follow the flow of the house, by folder."""
 
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """``bill``, ``inventory``, ``split`` or ``close``."""
-        path = dbt_resource_props["original_file_path"]
-        for folder, group in (
-            ("models/staging/cur", "bill"),
-            ("models/staging/k8s", "inventory"),
-            ("models/marts", "close"),
-        ):
-            if path.startswith(folder):
-                return group
-        return "split"
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """Describe a model in one line, and put it into its room."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = self.get_resource_props(manifest, unique_id)
+        if properties["resource_type"] == "source":
+            return spec
+        return spec.replace_attributes(
+            description=_first_sentence(properties["description"]),
+            group_name=_room(properties["original_file_path"]),
+            kinds={"dbt", "duckdb"},
+            owners=["team:finops"],
+        )
+
+
+_ROOMS = {
+    "models/staging/cur": "bill",
+    "models/staging/k8s": "inventory",
+    "models/marts": "close",
+    "models/intermediate/proofs": "close",
+    "models/intermediate/remainder": "close",
+}
+
+
+def _room(path: str) -> str:
+    """``bill``, ``inventory``, ``split`` or ``close``, by where the model lies."""
+    return next(
+        (room for folder, room in _ROOMS.items() if path.startswith(folder)), "split"
+    )
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".") + "."
 
 
 def build_models(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Settings
 ) -> Iterator[Any]:
-    """Build the selected models for the partition's month, in one dbt invocation."""
-    hand_over(settings)
-    arguments = ["build", "--exclude", "resource_type:unit_test", *window(month_of(context))]
-    yield from dbt.cli(arguments, context=context).stream()
+    """Build the selected models for the partition's month, in one dbt invocation.
+
+    Raises:
+        PodledgerError: A model or a test failed; the message is dbt's own.
+    """
+    arguments = [
+        "build",
+        "--exclude",
+        "resource_type:unit_test",
+        *window(month_of(context)),
+    ]
+    with dbt_environment(settings):
+        yield from dbt.cli(arguments, context=context).stream()

@@ -7,8 +7,9 @@ import dagster as dg
 
 from orchestration.bill.assets import bill
 from orchestration.close.assets import close_models, published_month
-from orchestration.close.checks import close_controls
-from orchestration.close.jobs import monthly_close
+from orchestration.close.checks import close_checks
+from orchestration.close.jobs import daily_refresh, monthly_close
+from orchestration.close.schedules import daily_refresh_schedule, monthly_close_schedule
 from orchestration.dbt import dbt_resource
 from orchestration.inventory.assets import inventory
 from orchestration.settings import Settings
@@ -31,7 +32,8 @@ defs = dg.Definitions(
         close_models,
         published_month,
     ],
-    asset_checks=[close_controls],
-    jobs=[monthly_close],
+    asset_checks=[close_checks],
+    jobs=[monthly_close, daily_refresh],
+    schedules=[monthly_close_schedule, daily_refresh_schedule],
     resources={"settings": settings_from_environment, "dbt": dbt_resource()},
 )

@@ -10,8 +10,11 @@
     {{ whole(weight, 14) }} * {{ whole(capacity, 4) }}
 {%- endmacro %}
 
+{# Rounded to the nearest unit, halves away from zero, so that credits mirror charges. #}
 {% macro border(units, size, total) -%}
-    ({{ integer_divide('2 * ' ~ units ~ ' * (' ~ size ~ ') + ' ~ total, '2 * ' ~ total) }})
+    sign({{ units }})::int * ({{ integer_divide(
+        '2 * abs(' ~ units ~ ') * (' ~ size ~ ') + ' ~ total, '2 * ' ~ total
+    ) }})
 {%- endmacro %}
 
 {% macro price_resources(weighted, version) -%}

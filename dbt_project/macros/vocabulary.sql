@@ -8,9 +8,10 @@
     {{ return(['accelerator', 'vcpu', 'memory']) }}
 {%- endmacro %}
 
-{# Usage types that stand for a running instance; what precedes them is the Region's prefix. #}
-{% macro instance_usage_types() -%}
-    {{ return('(^|-)(BoxUsage|SpotUsage|DedicatedUsage|HostBoxUsage|HeavyUsage|ReservedHostUsage)(:|$)') }}
+{# Usage types that stand for a running instance, as a pattern; what precedes them is the
+   Region's prefix, what follows the colon the instance type. #}
+{% macro instance_usage() -%}
+    {{ return('(BoxUsage|SpotUsage|DedicatedUsage|HostBoxUsage|HeavyUsage|ReservedHostUsage)') }}
 {%- endmacro %}
 
 {# Tags that only nodes of a Kubernetes cluster carry, whoever made them: EKS itself,

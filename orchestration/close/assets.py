@@ -36,7 +36,8 @@ MARTS = [
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="path:models/intermediate/claims path:models/marts",
+    select="path:models/intermediate/claims path:models/intermediate/proofs"
+    " path:models/intermediate/remainder path:models/marts",
     name="close_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,

@@ -11,11 +11,18 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.dbt import WAREHOUSE_POOL, Translator, build_models, manifest_path
+from orchestration.dbt import (
+    WAREHOUSE_POOL,
+    Translator,
+    build_models,
+    discard_old_warehouse,
+    manifest_path,
+)
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake import Lake
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
+from orchestration.split.capacities import require_capacities
 from orchestration.split.engines.local import split_month
 from orchestration.split.requests import write_equivalents
 
@@ -37,6 +44,7 @@ def node_hour_models(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[Any]:
     """From bill lines to what each resource of each node-hour costs."""
+    discard_old_warehouse(settings)
     yield from build_models(context, dbt, settings)
 
 
@@ -54,7 +62,9 @@ def accelerator_equivalents(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult:
     """Resolve whole, time-sliced, MIG and Neuron requests into devices."""
-    rows = write_equivalents(settings.warehouse, Lake(settings.home), month_of(context))
+    month = month_of(context)
+    require_capacities(settings.warehouse, month)
+    rows = write_equivalents(settings.warehouse, Lake(settings.home), month)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 

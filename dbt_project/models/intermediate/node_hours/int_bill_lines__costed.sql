@@ -111,16 +111,17 @@ final as (
                 -- Spot lines come without product attributes.
                 or (
                     coalesce(product_family, '') = ''
-                    and {{ regexp_like('usage_type', instance_usage_types()) }}
+                    and {{ regexp_like('usage_type', '(^|-)' ~ instance_usage() ~ '(:|$)') }}
                 )
             )
         ) as carries_instance,
         coalesce(
             nullif(billed_type, ''),
-            nullif({{ regexp_extract('usage_type', ':([a-z0-9-]+[.][a-z0-9-]+)$', 1) }}, '')
+            {{ regexp_extract('usage_type', ':([a-z0-9-]+[.][a-z0-9-]+)$', 1) }}
         ) as instance_type,
         -- us-east-1 has no prefix.
-        {{ regexp_extract('usage_type', '^([A-Z]{2,4}[0-9]?)-', 1) }} as usage_type_prefix,
+        {{ regexp_extract('usage_type', '^([A-Z0-9]+)-' ~ instance_usage(), 1) }}
+            as usage_type_prefix,
         unblended_usd,
         amortized_usd::decimal(38, 10) as amortized_usd,
         net_amortized_usd::decimal(38, 10) as net_amortized_usd,
