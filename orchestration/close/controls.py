@@ -7,7 +7,7 @@ whether a month may be published. The arithmetic is SQL, in the model
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
@@ -115,8 +115,8 @@ CATALOGUE: dict[str, ControlRule] = {
         ControlRule(
             "rounding_is_accounted_for",
             "blocking",
-            "What rounding to 1e-10 USD moved while the bill was read is counted, and is no"
-            " more than half a unit for each value that was rounded.",
+            "What rounding to 1e-10 USD moved while the bill was read is counted, and is"
+            " less than a cent over the month.",
             "whoever maintains podledger",
             "The evidence names the file of raw/bill_files: the export writes an amount"
             " that is not read as it stands. Compare the file with raw/bill_lines.",
@@ -150,8 +150,8 @@ CATALOGUE: dict[str, ControlRule] = {
         ControlRule(
             "requests_fit_their_node",
             "warning",
-            "What the pods of a node request is no more than a small multiple of what the"
-            " node has; many times over is a slip of units.",
+            "No pod requests more than its whole instance has; many times over is a slip of"
+            " units.",
             "the team that owns the workload",
             "The evidence names the pod: compare its requests with the node's capacity, in"
             " the inventory and in Kubernetes. Millicores, bytes and MiB are usual slips.",
@@ -239,7 +239,6 @@ def read_controls(warehouse: Path, month: Month) -> list[Control]:
     Raises:
         PodledgerError: There is no warehouse, it is busy, or it lacks the table.
     """
-    order = list(CATALOGUE)
     with open_warehouse(warehouse) as connection:
         try:
             rows = connection.execute(
@@ -252,11 +251,13 @@ def read_controls(warehouse: Path, month: Month) -> list[Control]:
                 f"The warehouse {warehouse} has no {CONTROLS.mart}: no month was closed"
                 f" there yet. Run the whole close: podledger close {month}."
             ) from error
-    controls = [Control(*row) for row in rows]
-    return sorted(
-        controls,
-        key=lambda c: order.index(c.control) if c.control in CATALOGUE else len(order),
-    )
+    return in_catalogue_order(Control(*row) for row in rows)
+
+
+def in_catalogue_order(controls: Iterable[Control]) -> list[Control]:
+    """The rows as they are told; rows of one control stay in their order."""
+    order = {name: position for position, name in enumerate(CATALOGUE)}
+    return sorted(controls, key=lambda row: order.get(row.control, len(order)))
 
 
 def require_all_passed(

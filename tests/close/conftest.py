@@ -198,18 +198,19 @@ def _inserter(
 
 def _split_line(payer: str, day: dt.date, namespace: str, pod: str) -> dict[str, object]:
     start = dt.datetime.combine(day, dt.time(7))
+    pod_arn = f"arn:aws:eks:us-east-1:{payer}:pod/ml/{namespace}/{pod}/u-{pod}"
     costs = {name: SPLIT if "split_cost" in name else UNUSED for name in SCAD.money_columns}
     return {
         "identity_time_interval": f"{start:%Y-%m-%dT%H:%M:%SZ}",
         "bill_payer_account_id": payer,
-        "bill_billing_period_start_date": dt.datetime(2026, 10, 1),
+        "bill_billing_period_start_date": dt.datetime.combine(DAYS[0], dt.time()),
         "line_item_usage_account_id": payer,
         "line_item_usage_start_date": start,
         "line_item_usage_end_date": start + dt.timedelta(hours=1),
         "line_item_product_code": "AmazonEKS",
         "line_item_operation": "EKSPod-EC2",
         "line_item_usage_type": "EKS-EC2-vCPU-Hours",
-        "line_item_resource_id": f"arn:aws:eks:us-east-1:{payer}:pod/ml/{namespace}/{pod}/u-{pod}",
+        "line_item_resource_id": pod_arn,
         "line_item_usage_amount": 2.0,
         "product_region_code": "us-east-1",
         "resource_tags": {

@@ -1,0 +1,285 @@
+"""The command line: close a month, read it back, look whether one could be closed.
+
+Holds arguments, progress and exit codes. Whatever works is imported by the command that
+needs it, so that ``podledger --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestration.errors import PodledgerError
+
+if TYPE_CHECKING:
+    from orchestration.months import Month
+    from orchestration.settings import Settings
+
+app = typer.Typer(
+    help="Split the AWS bill of Kubernetes nodes among pods, exactly, and close the month.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+catalogue_app = typer.Typer(
+    help="The catalogue of EC2 instance types.", no_args_is_help=True
+)
+app.add_typer(catalogue_app, name="catalogue")
+
+MonthArgument = Annotated[
+    str, typer.Argument(metavar="MONTH", help="Billing month, like 2026-10.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object; money as exact strings.")
+]
+
+_SAMPLE_MONTH = "2026-10"
+
+
+def main() -> None:
+    """Run the command line; what went wrong is one paragraph on stderr, and exit code 1."""
+    try:
+        app()
+    except PodledgerError as error:
+        _refuse(str(error))
+
+
+@app.command()
+def close(
+    month: MonthArgument,
+    method: Annotated[
+        int | None,
+        typer.Option(metavar="1|2|3", help="Version of the split, over PODLEDGER_METHOD."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close a month: read, split, control, publish. Exit code 0 only if published."""
+    when = _month(month)
+    settings = _settings(**({} if method is None else {"method": method}))
+    with _progress() as progress:
+        progress("Loading")
+        from orchestration.close.ledger import find_revision
+        from orchestration.close.runner import close_month
+        from orchestration.close.summary import summarize
+
+        publication = close_month(when, settings, progress)
+        progress("Reading the published files back")
+        summary = summarize(find_revision(settings.published, when, publication.revision))
+    if as_json:
+        _print_json({**summary.as_json(), "is_new": publication.is_new})
+        return
+    if not publication.is_new:
+        headline = (
+            f"{when} is unchanged: the same deliveries, inventory, method and code as"
+            f" revision {publication.revision}, which stays"
+        )
+    elif publication.replaces is not None:
+        headline = (
+            f"{when} is published as revision {publication.revision}; it replaces revision"
+            f" {publication.replaces}"
+        )
+    else:
+        headline = f"{when} is published as revision {publication.revision}"
+    _print_summary(summary, headline)
+
+
+@app.command()
+def summary(
+    month: MonthArgument,
+    revision: Annotated[
+        int | None, typer.Option(metavar="N", help="Revision; the newest by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a published month, from its published files alone."""
+    when = _month(month)
+    settings = _settings()
+    with _progress() as progress:
+        from orchestration.close.ledger import find_revision
+        from orchestration.close.summary import summarize
+
+        found = find_revision(settings.published, when, revision)
+        progress(f"Reading revision {found.number} of {when}")
+        read = summarize(found)
+    if as_json:
+        _print_json(read.as_json())
+    else:
+        _print_summary(read, f"{when}, revision {found.number}")
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of a revision.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of another.")],
+) -> None:
+    """Compare two published revisions to the last unit. Exit code 1: they differ."""
+    with _progress() as progress:
+        from orchestration.close.diff import compare
+
+        differences = 0
+        for difference in compare(a, b, progress):
+            differences += 1
+            print(difference)
+    if differences:
+        raise typer.Exit(1)
+    print("The same: every file, row and amount.")
+
+
+@app.command()
+def sample(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Home to make it in; PODLEDGER_HOME by default."),
+    ] = None,
+    month: Annotated[
+        str, typer.Option(metavar="MONTH", help="Billing month, like 2026-10.")
+    ] = _SAMPLE_MONTH,
+) -> None:
+    """Make the sample month: exports and inventories as AWS and Kubernetes write them."""
+    when = _month(month)
+    home = out.expanduser().resolve() if out else _settings().home
+    with _progress() as progress:
+        progress(f"Making the sample month {when}")
+        from orchestration.sample import ensure_sample
+
+        made = ensure_sample(home, when)
+    print(f"PODLEDGER_BILL={','.join(str(root) for root in made.bill_roots)}")
+    print(f"PODLEDGER_PODS={','.join(str(root) for root in made.pod_roots)}")
+
+
+@catalogue_app.command()
+def refresh() -> None:
+    """Rewrite the catalogue of instance types from EC2's DescribeInstanceTypes."""
+    with _progress() as progress:
+        progress("Asking EC2 for its instance types")
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from orchestration.inventory.catalogue import SEED
+        from orchestration.inventory.catalogue import refresh as rewrite
+
+        try:
+            done = rewrite(boto3.client("ec2"))
+        except (BotoCoreError, ClientError) as error:
+            raise PodledgerError(
+                f"EC2 does not list its instance types ({error}), and the catalogue is as"
+                " it was. Check the AWS credentials, the Region, and that the role allows"
+                " ec2:DescribeInstanceTypes."
+            ) from error
+    print(
+        f"{SEED} has {done.total:,} instance types: {len(done.added):,} new,"
+        f" {len(done.changed):,} changed, {len(done.not_listed):,} that this Region does"
+        " not list and that stay as they were."
+    )
+    for word, names in (("new", done.added), ("changed", done.changed)):
+        if names:
+            print(f"{word}: {', '.join(names)}")
+
+
+@app.command()
+def doctor(
+    month: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MONTH", help="Billing month; the one before this by default."
+        ),
+    ] = None,
+) -> None:
+    """Look whether a month could be closed here. Exit code 1: something is in the way."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    settings = _settings()
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    with _progress() as progress:
+        progress("Loading")
+        from orchestration.doctor import examine
+
+        when = _month(month) if month else _usual_month(settings)
+        findings = list(examine(settings, when, progress))
+    for finding in findings:
+        mark = Text("ok", style="green") if finding.is_ok else Text("not ok", style="red")
+        table.add_row(mark, Text(finding.topic, style="bold"), Text(finding.text))
+    Console().print(table)
+    if not all(finding.is_ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _month(text: str) -> Month:
+    from orchestration.months import Month
+
+    return Month.parse(text)
+
+
+def _usual_month(settings: Settings) -> Month:
+    """The month that one would close today: the one before this, or the sample's."""
+    from orchestration.months import Month
+
+    if not (settings.bill or settings.pods):
+        return Month.parse(_SAMPLE_MONTH)
+    today = dt.datetime.now(dt.UTC)
+    return Month(today.year, today.month).previous
+
+
+def _settings(**chosen: object) -> Settings:
+    """The deployment's settings, with what was chosen on the command line."""
+    from pydantic import ValidationError
+
+    from orchestration.settings import Settings
+
+    try:
+        return Settings(**chosen)  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"PODLEDGER_{'_'.join(str(part) for part in one['loc']).upper()} is"
+            f" {one['input']!r}: {one['msg']}"
+            for one in error.errors()
+        )
+        raise PodledgerError(
+            f"The settings are not usable: {wrong}. Correct the environment, the .env file"
+            " or the option; .env.example lists every setting."
+        ) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """One moving line on a terminal; elsewhere a plain line a step. Always on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda line: print(line, file=sys.stderr, flush=True)
+        return
+    with console.status("") as status:
+        yield lambda line: status.update(Text(line, overflow="ellipsis", no_wrap=True))
+
+
+def _print_summary(summary: Any, headline: str) -> None:
+    from rich.console import Console
+
+    from orchestration.close.terminal import print_summary
+
+    print_summary(Console(highlight=False), summary, headline)
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    print(json.dumps(found, ensure_ascii=False))
+
+
+def _refuse(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    told = Text.assemble(("podledger: ", "bold red"), message)
+    console.print(told, soft_wrap=not console.is_terminal)
+    sys.exit(1)

@@ -1,0 +1,173 @@
+"""Two published revisions held against each other, to the last unit.
+
+Holds what counts as a difference and how it is told. Rows are compared as a bag: their
+order in a file, and how the file is compressed, carry no meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from orchestration.close.contract import TABLES
+from orchestration.close.figures import exact
+from orchestration.close.manifest import MANIFEST_NAME, Manifest, read_manifest
+from orchestration.duck import connect, quote
+from orchestration.errors import PodledgerError
+
+_EXAMPLES = 3
+"""Differing rows that are told of one file."""
+
+_COMPARED = ("month", "method_version", "labels", "row_counts", "totals")
+"""Fields of a manifest that say what the figures are, and not how they came about."""
+
+
+def compare(a: Path, b: Path, progress: Callable[[str], None]) -> Iterator[str]:
+    """Compare two revisions: every file, its columns, its rows, its money.
+
+    Of the manifests, what says what the figures are is compared; number, code and places of
+    the deliveries may differ.
+
+    Args:
+        a: Folder of a revision.
+        b: Folder of another, of any month or home.
+        progress: Called with one line for work that takes a while.
+
+    Yields:
+        Every difference, as one line.
+
+    Raises:
+        PodledgerError: A folder is no revision, or a file in it cannot be read.
+    """
+    for folder in (a, b):
+        if not (folder / MANIFEST_NAME).is_file():
+            raise PodledgerError(
+                f"{folder} is no published revision: it has no {MANIFEST_NAME}. Give a"
+                " folder like published/billing_month=2026-10/revision=001."
+            )
+    yield from _manifest_differences(read_manifest(a), read_manifest(b))
+    names = sorted(_files(a) | _files(b))
+    with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
+        for name in names:
+            missing = [folder for folder in (a, b) if not (folder / name).is_file()]
+            if missing:
+                yield f"{name}: is not in {missing[0]}"
+            elif (a / name).read_bytes() != (b / name).read_bytes():
+                progress(f"Comparing the rows of {name}")
+                try:
+                    yield from _file_differences(connection, name, a / name, b / name)
+                except (duckdb.Error, OSError, ValueError) as error:
+                    raise PodledgerError(
+                        f"{name} of {a} and {b} cannot be compared"
+                        f" ({str(error).splitlines()[0]}). Restore the revision whose file"
+                        " is damaged from a backup."
+                    ) from error
+
+
+def _files(folder: Path) -> set[str]:
+    """Every file of a revision but its manifest, which is compared by its meaning."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix() for path in paths}
+    return names - {MANIFEST_NAME}
+
+
+def _manifest_differences(a: Manifest, b: Manifest) -> Iterator[str]:
+    ours, theirs = a.model_dump(mode="json"), b.model_dump(mode="json")
+    for field in _COMPARED:
+        if ours[field] != theirs[field]:
+            yield from _value_differences(
+                f"{MANIFEST_NAME}: {field}", ours[field], theirs[field]
+            )
+
+
+def _value_differences(place: str, ours: Any, theirs: Any) -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            if ours.get(key) != theirs.get(key):
+                yield from _value_differences(
+                    f"{place}.{key}", ours.get(key), theirs.get(key)
+                )
+    else:
+        yield f"{place} is {ours} in A and {theirs} in B"
+
+
+def _file_differences(
+    connection: duckdb.DuckDBPyConnection, name: str, a: Path, b: Path
+) -> Iterator[str]:
+    if a.suffix != ".parquet":
+        yield f"{name}: other bytes"
+        return
+    ours, theirs = _columns(a), _columns(b)
+    if ours != theirs:
+        for column in [*ours, *(column for column in theirs if column not in ours)]:
+            if ours.get(column) != theirs.get(column):
+                yield (
+                    f"{name}: the column {column} is {ours.get(column, 'not there')} in A"
+                    f" and {theirs.get(column, 'not there')} in B"
+                )
+        if list(ours) != list(theirs) and ours.keys() == theirs.keys():
+            yield f"{name}: the columns are in another order"
+        return
+    yield from _row_differences(connection, name, a, b)
+
+
+def _columns(path: Path) -> dict[str, str]:
+    schema = pq.read_schema(path)
+    return {field.name: str(field.type) for field in schema}
+
+
+def _row_differences(
+    connection: duckdb.DuckDBPyConnection, name: str, a: Path, b: Path
+) -> Iterator[str]:
+    """Rows that one file has more often than the other, and what money they carry."""
+    files = {"A": f"read_parquet({quote(str(a))})", "B": f"read_parquet({quote(str(b))})"}
+    for side, other in (("A", "B"), ("B", "A")):
+        connection.execute(
+            f"create or replace temp table only_in_{side} as"
+            f" from {files[side]} except all from {files[other]}"
+        )
+    counts = {
+        side: connection.execute(f"select count(*) from only_in_{side}").fetchall()[0][0]
+        for side in files
+    }
+    if not any(counts.values()):
+        return
+    yield f"{name}: {counts['A']:,} rows are only in A, {counts['B']:,} only in B"
+    yield from _money_differences(connection, name, files)
+    key = _key(name, _columns(a))
+    for side in files:
+        rows = connection.execute(
+            f"select {', '.join(key)} from only_in_{side} order by all limit {_EXAMPLES}"
+        ).fetchall()
+        for row in rows:
+            told = ", ".join(f"{k} {v}" for k, v in zip(key, row, strict=True))
+            yield f"{name}: only in {side}: {told}"
+
+
+def _money_differences(
+    connection: duckdb.DuckDBPyConnection, name: str, files: dict[str, str]
+) -> Iterator[str]:
+    described = connection.execute(f"describe from {files['A']}").fetchall()
+    columns = [column for column, type_, *_ in described if type_.startswith("DECIMAL")]
+    for column in columns:
+        ours, theirs = (
+            connection.execute(f"select coalesce(sum({column}), 0) from {file}").fetchall()[
+                0
+            ][0]
+            for file in files.values()
+        )
+        if ours != theirs:
+            yield f"{name}: {column} adds up to {exact(ours)} in A, {exact(theirs)} in B"
+
+
+def _key(name: str, columns: dict[str, str]) -> list[str]:
+    """What a row is told by: its table's key, else all that it has."""
+    for table in TABLES:
+        if name.partition("/")[0].removesuffix(".parquet") == table.name:
+            return list(table.order_by)
+    return list(columns)

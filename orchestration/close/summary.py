@@ -1,0 +1,250 @@
+"""A published month in figures: read back from the files of one revision, nothing else.
+
+Holds what a summary contains and its form for machines. How it looks on a terminal is in
+``terminal.py``. It needs no warehouse, so it answers wherever the published files are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+
+from orchestration.close.contract import CONTROLS, SCAD_SPLIT_COLUMNS, SCAD_UNUSED_COLUMNS
+from orchestration.close.controls import Control, in_catalogue_order
+from orchestration.close.ledger import Revision
+from orchestration.close.manifest import BasisTotals, Manifest
+from orchestration.duck import connect, quote
+from orchestration.errors import PodledgerError
+
+BASIS = "amortized"
+"""The basis of a summary's breakdowns: what AWS's own split cost is in."""
+
+TOP = 10
+"""Namespaces and workloads that a summary names; the rest is told as one."""
+
+
+@dataclass(frozen=True)
+class Unallocated:
+    """Node cost that no pod claimed, in USD."""
+
+    reason: str
+    resource: str
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """A category of the rest of the bill, in USD."""
+
+    category: str
+    unblended_usd: Decimal
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Spender:
+    """What a namespace or a workload cost in the month.
+
+    Attributes:
+        cluster_name: Its cluster; None if the inventory does not say.
+        namespace: Its namespace.
+        workload_type: Kind of the topmost controller; None for a namespace.
+        workload_name: Name of the topmost controller; None for a namespace.
+        split_usd: For what its pods were allocated.
+        unused_usd: Its share of what nobody used.
+        accelerator_hours: Hours of physical devices that its pods were allocated.
+    """
+
+    cluster_name: str | None
+    namespace: str | None
+    workload_type: str | None
+    workload_name: str | None
+    split_usd: Decimal
+    unused_usd: Decimal
+    accelerator_hours: Decimal
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Split and unused together."""
+        return self.split_usd + self.unused_usd
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One revision of a month, as a person asks for it; breakdowns in ``BASIS``.
+
+    Attributes:
+        path: Folder of the revision.
+        manifest: What the revision says of itself.
+        unallocated: By reason and resource, dearest first.
+        remainder: By category, dearest first.
+        controls: Every control's row.
+        namespaces: The dearest, dearest first; at most ``TOP``.
+        workloads: The dearest, dearest first; at most ``TOP``.
+        namespace_count: How many there are.
+        workload_count: How many there are.
+    """
+
+    path: Path
+    manifest: Manifest
+    unallocated: list[Unallocated]
+    remainder: list[Remainder]
+    controls: list[Control]
+    namespaces: list[Spender]
+    workloads: list[Spender]
+    namespace_count: int
+    workload_count: int
+
+    @property
+    def totals(self) -> BasisTotals:
+        """The law of the month in ``BASIS``."""
+        return self.manifest.totals[BASIS]
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON's own types; money as strings, exact."""
+        manifest = self.manifest
+        return {
+            "month": manifest.month,
+            "revision": manifest.revision,
+            "replaces": manifest.replaces,
+            "path": str(self.path),
+            "method_version": manifest.method_version,
+            "code_version": manifest.code_version,
+            "row_counts": manifest.row_counts,
+            "totals": {b: t.model_dump(mode="json") for b, t in manifest.totals.items()},
+            "basis": BASIS,
+            "unallocated": [_texts(asdict(row)) for row in self.unallocated],
+            "remainder": [_texts(asdict(row)) for row in self.remainder],
+            "controls": [_texts(asdict(row)) for row in self.controls],
+            "namespaces": [_texts(asdict(row)) for row in self.namespaces],
+            "workloads": [_texts(asdict(row)) for row in self.workloads],
+        }
+
+
+def summarize(revision: Revision) -> Summary:
+    """Read the summary of a revision from its files.
+
+    Args:
+        revision: One of the ledger's.
+
+    Raises:
+        PodledgerError: A file is missing, or is not the one that was published.
+    """
+    try:
+        with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
+            return _summarize(connection, revision)
+    except duckdb.Error as error:
+        raise PodledgerError(
+            f"The files of {revision.path} cannot be read"
+            f" ({str(error).splitlines()[0].rstrip('. ')}). A published revision never"
+            " changes: restore its folder from a backup, or move it away and close the"
+            " month again."
+        ) from error
+
+
+def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Summary:
+    workloads = _workloads(connection, revision.path)
+    namespaces = _by_namespace(workloads)
+    return Summary(
+        path=revision.path,
+        manifest=revision.manifest,
+        unallocated=[
+            Unallocated(*row)
+            for row in connection.execute(
+                f"select reason, resource, sum({BASIS}_usd) as usd"
+                f" from {_files(revision.path, 'unallocated/*.parquet')}"
+                " group by reason, resource order by usd desc, reason, resource"
+            ).fetchall()
+        ],
+        remainder=[
+            Remainder(*row)
+            for row in connection.execute(
+                f"select category, sum(unblended_usd), sum({BASIS}_usd) as usd"
+                f" from {_files(revision.path, 'remainder.parquet')}"
+                " group by category order by usd desc, category"
+            ).fetchall()
+        ],
+        controls=_controls(connection, revision.path),
+        namespaces=namespaces[:TOP],
+        workloads=workloads[:TOP],
+        namespace_count=len(namespaces),
+        workload_count=len(workloads),
+    )
+
+
+def _files(folder: Path, pattern: str) -> str:
+    return f"read_parquet({quote(f'{folder}/{pattern}')})"
+
+
+def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spender]:
+    """Every workload, dearest first."""
+    names = ("cluster_name", "namespace", "workload_type", "workload_name")
+    tags = ", ".join(f"resource_tags['aws_eks_{name}'] as {name}" for name in names)
+    rows = connection.execute(
+        f"""
+        select
+            {tags},
+            sum({SCAD_SPLIT_COLUMNS[BASIS]}),
+            sum({SCAD_UNUSED_COLUMNS[BASIS]}),
+            coalesce(
+                sum(line_item_usage_amount::decimal(28, 6))
+                    filter (where line_item_usage_type like '%Accelerator-Hours'),
+                0
+            )
+        from {_files(folder, "scad/*.parquet")}
+        group by 1, 2, 3, 4
+        """
+    ).fetchall()
+    return _dearest_first(Spender(*row) for row in rows)
+
+
+def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:
+    """The same money by namespace, dearest first."""
+    found: dict[tuple[str | None, str | None], Spender] = {}
+    for one in workloads:
+        key = one.cluster_name, one.namespace
+        so_far = found.get(
+            key, Spender(*key, None, None, Decimal(0), Decimal(0), Decimal(0))
+        )
+        found[key] = replace(
+            so_far,
+            split_usd=so_far.split_usd + one.split_usd,
+            unused_usd=so_far.unused_usd + one.unused_usd,
+            accelerator_hours=so_far.accelerator_hours + one.accelerator_hours,
+        )
+    return _dearest_first(found.values())
+
+
+def _dearest_first(spenders: Iterable[Spender]) -> list[Spender]:
+    return sorted(
+        spenders,
+        key=lambda one: (
+            -one.cost_usd,
+            one.cluster_name or "",
+            one.namespace or "",
+            one.workload_type or "",
+            one.workload_name or "",
+        ),
+    )
+
+
+def _controls(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Control]:
+    rows = connection.execute(
+        f"select {', '.join(CONTROLS.columns)} from {_files(folder, 'controls.parquet')}"
+        f" order by {', '.join(CONTROLS.order_by)}"
+    ).fetchall()
+    return in_catalogue_order(Control(*row) for row in rows)
+
+
+def _texts(row: dict[str, Any]) -> dict[str, Any]:
+    """Decimals as exact text, for JSON has doubles only."""
+    return {
+        name: f"{value:f}" if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }
