@@ -13,14 +13,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-GPU_REPLICAS_LABEL = "nvidia.com/gpu.replicas"
-"""Node label of GPU feature discovery: pods that share one device (time-slicing, MPS)."""
+from orchestration.inventory.sharing import (
+    GPU_REPLICAS,
+    HAMI_NODE,
+    MIG_PROFILE,
+    advertised,
+    replicas,
+    single_mig_profile,
+)
 
-GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
-"""Node label: the device's model; with MIG strategy ``single`` it ends in the profile."""
+NVIDIA_GPU = "nvidia.com/gpu"
 
-NVIDIA_GPUS = frozenset({"nvidia.com/gpu", "nvidia.com/gpu.shared"})
+NVIDIA_GPUS = frozenset({NVIDIA_GPU, "nvidia.com/gpu.shared"})
 """NVIDIA devices; the plug-in's ``renameByDefault`` adds ``.shared`` where pods share."""
+
+VIRTUAL_GPU = "k8s.amazonaws.com/vgpu"
+"""AWS's virtual GPU plug-in: as many units a device as the node was told to advertise."""
 
 WHOLE_DEVICES = frozenset(
     {
@@ -45,6 +53,32 @@ NEURON_CORES_PER_DEVICE = {
 }
 """Physical NeuronCores of one device, by instance family."""
 
+LOGICAL_CORE_FAMILIES = frozenset({"trn2", "trn2u"})
+"""Families whose nodes may advertise logical cores of two physical ones (LNC=2)."""
+
+HAMI_MEMORY = "nvidia.com/gpumem"
+HAMI_MEMORY_PERCENT = "nvidia.com/gpumem-percentage"
+HAMI_CORES = "nvidia.com/gpucores"
+HAMI_LIMITS = frozenset({HAMI_MEMORY, HAMI_MEMORY_PERCENT, HAMI_CORES})
+"""HAMi's limits of each ``nvidia.com/gpu`` of a pod: MiB, percent, percent."""
+
+GPU_FRACTION = "run.ai/gpu-fraction"
+"""Devices, or parts of one, that run:ai or KAI gave a pod by annotation."""
+
+GPU_MEMORY = "run.ai/gpu-memory"
+"""MiB of device memory that run:ai or KAI gave a pod by annotation."""
+
+CLAIM_DOMAIN = "resource.k8s.io"
+"""Devices of DRA claims: ``resource.k8s.io/<driver>``, and ``/mig-<profile>`` behind it."""
+
+IMPLICIT_CLASS_DOMAIN = "deviceclass.resource.kubernetes.io"
+"""DRA behind an ordinary request: ``deviceclass.resource.kubernetes.io/<device class>``."""
+
+CLAIM_DRIVERS = frozenset(
+    {"gpu.nvidia.com", "gpu.amd.com", "gaudi.intel.com", "neuron.aws.com"}
+)
+"""DRA drivers whose devices are accelerators; their device classes have the same names."""
+
 MIG_COMPUTE_SLICES = 7
 """Compute slices that MIG cuts a device into."""
 
@@ -59,13 +93,15 @@ OTHER_DOMAINS = frozenset(
 )
 """Vendors of extended resources that are no accelerators: network, enclaves, /dev nodes."""
 
-_MIG_PROFILE = r"(?P<slices>\d+)g\.(?P<gib>\d+)gb"
+OTHER_CLAIM_DRIVERS = frozenset({"compute-domain.nvidia.com", "dra.net"})
+"""DRA drivers whose devices are no accelerators: channels between nodes, network."""
+
 _MIG_RESOURCE = re.compile(
-    rf"(?P<advertised>nvidia\.com/mig-{_MIG_PROFILE}(?:[.+-](?!shared\b)[a-z0-9]+)*)"
+    rf"(?P<advertised>nvidia\.com/mig-{MIG_PROFILE}(?:[.+-](?!shared\b)[a-z0-9]+)*)"
     r"(?:\.shared)?"
 )
-_MIG_PRODUCT = re.compile(rf"-MIG-{_MIG_PROFILE}")
-_MIG_REPLICAS_LABEL = re.compile(r"nvidia\.com/mig-.+\.replicas")
+_MIG_CLAIM = re.compile(rf"mig-{MIG_PROFILE}(?:[.+-][a-z0-9]+)*")
+_MIB_A_GIB = 1024
 
 
 @dataclass(frozen=True)
@@ -74,10 +110,11 @@ class NodeProfile:
 
     Attributes:
         instance_type: EC2 type, like ``p4d.24xlarge``; None if unknown.
-        accelerators: Physical devices that the type advertises; a fraction on types that
-            hold a part of one. None or 0 if unknown or none.
-        accelerator_memory_gib: GiB of one device; None or 0 if unknown.
-        labels: The node's labels, or those that ``sharing_labels`` keeps of them.
+        accelerators: Physical devices that the type has; a fraction on types that hold a
+            part of one. None or 0 if unknown or none. Never what Kubernetes advertises.
+        accelerator_memory_gib: GiB of one device as the instance sees it; None or 0 if
+            unknown.
+        labels: What ``sharing.sharing_labels`` keeps of the node, or more.
     """
 
     instance_type: str | None = None
@@ -92,7 +129,7 @@ class Equivalent:
 
     Attributes:
         devices: Physical-device equivalents of the whole request.
-        rule: What each resource of the request counted as, for people.
+        rule: How many units of which resource counted as what, for people.
         is_recognized: False if the request names a resource that no rule knows, which
             counts as no device.
     """
@@ -112,7 +149,6 @@ class _Share:
 
 
 _NO_ACCELERATOR = _Share(Fraction(0), "no accelerator")
-_UNKNOWN = _Share(Fraction(0), "unknown resource", is_recognized=False)
 
 
 def devices(requested: Mapping[str, float], node: NodeProfile) -> Equivalent:
@@ -125,73 +161,122 @@ def devices(requested: Mapping[str, float], node: NodeProfile) -> Equivalent:
     Returns:
         The sum over all resources. A quantity of 0 asks for nothing, whatever its name.
     """
+    quantities = {
+        name: _decimal(number) for name, number in sorted(requested.items()) if number
+    }
+    limits = {name: quantities.pop(name) for name in HAMI_LIMITS & quantities.keys()}
+    if limits:
+        # HAMi gives a pod that only names limits one GPU with these limits.
+        quantities.setdefault(NVIDIA_GPU, Fraction(1))
     total = Fraction(0)
     reasons = []
     is_recognized = True
-    for resource in sorted(requested):
-        quantity = requested[resource]
-        if not quantity:
-            continue
-        share = _share(resource, node)
-        total += Fraction(quantity) * share.devices
+    for resource, quantity in quantities.items():
+        if limits and resource == NVIDIA_GPU:
+            share = _limited_gpu(limits, node)
+        else:
+            share = _share(resource, node)
+        total += quantity * share.devices
         is_recognized = is_recognized and share.is_recognized
-        reasons.append(f"{resource} = {_printed(share.devices)} device ({share.reason})")
+        reasons.append(
+            f"{_printed(quantity)} x {resource} at {_printed(share.devices)} device"
+            f" ({share.reason})"
+        )
     return Equivalent(float(total), "; ".join(reasons) or "no request", is_recognized)
 
 
-def sharing_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Keep the labels of a node that decide what a request on it counts as.
-
-    ``devices`` gives the same for these as for all labels. A label that divides nothing
-    (one replica, a product without a MIG profile) is left out, so that most nodes have
-    none and the combinations of a month stay few.
-    """
-    return {
-        name: value
-        for name, value in sorted(labels.items())
-        if (name == GPU_PRODUCT_LABEL and _MIG_PRODUCT.search(value))
-        or (
-            (name == GPU_REPLICAS_LABEL or _MIG_REPLICAS_LABEL.fullmatch(name))
-            and _replicas(labels, name) > 1
-        )
-    }
-
-
 def _share(resource: str, node: NodeProfile) -> _Share:
+    domain, slash, name = resource.partition("/")
     if resource in NVIDIA_GPUS:
-        return _nvidia_gpu(node)
+        return _nvidia_gpu(resource, node)
     if mig := _MIG_RESOURCE.fullmatch(resource):
-        return _shared(_mig_slice(mig, node), node, f"{mig['advertised']}.replicas")
+        return _replicated(_mig_slice(mig, node), node, f"{mig['advertised']}.replicas")
     if resource in WHOLE_DEVICES:
         return _whole(node)
     if resource == NEURON_CORE:
         return _neuron_core(node)
-    if _is_no_accelerator(resource):
+    if resource == VIRTUAL_GPU:
+        return _virtual(resource, node) or _unknown("units a device unknown")
+    if resource == GPU_FRACTION:
+        return _Share(_whole(node).devices, "part of a device by annotation")
+    if resource == GPU_MEMORY:
+        return _memory_mib(node)
+    if domain in (CLAIM_DOMAIN, IMPLICIT_CLASS_DOMAIN):
+        return _claimed(name, node)
+    if not slash or domain in OTHER_DOMAINS or f".{domain}".endswith(".kubernetes.io"):
         return _NO_ACCELERATOR
-    return _UNKNOWN
+    return _unknown("unknown resource")
 
 
-def _nvidia_gpu(node: NodeProfile) -> _Share:
-    """A GPU, or with MIG strategy ``single`` the slice that the product label names."""
-    if mig := _MIG_PRODUCT.search(node.labels.get(GPU_PRODUCT_LABEL, "")):
-        return _shared(_mig_slice(mig, node), node, GPU_REPLICAS_LABEL)
-    return _shared(_whole(node), node, GPU_REPLICAS_LABEL)
+def _unknown(reason: str) -> _Share:
+    return _Share(Fraction(0), reason, is_recognized=False)
 
 
 def _whole(node: NodeProfile) -> _Share:
-    """One advertised device: on a fractional instance, the part that the instance holds."""
+    """One device: on a fractional instance, the part of it that the instance holds."""
     if not node.accelerators or float(node.accelerators).is_integer():
         return _Share(Fraction(1), "whole device")
-    capacity = _decimal(node.accelerators)
-    return _Share(capacity / math.ceil(capacity), "fractional instance")
+    return _Share(
+        _decimal(node.accelerators) / _physical(node.accelerators), "fractional instance"
+    )
 
 
-def _shared(share: _Share, node: NodeProfile, label: str) -> _Share:
-    """Divide a share among the replicas that the device plug-in advertises for it."""
-    replicas = _replicas(node.labels, label)
-    if replicas == 1:
+def _nvidia_gpu(resource: str, node: NodeProfile) -> _Share:
+    """A GPU, a replica of one, or with MIG strategy ``single`` a slice."""
+    if mig := single_mig_profile(node.labels):
+        return _replicated(_mig_slice(mig, node), node, GPU_REPLICAS)
+    if replicas(node.labels, GPU_REPLICAS) > 1:
+        return _replicated(_whole(node), node, GPU_REPLICAS)
+    if node.labels.get(HAMI_NODE) == "on":
+        # HAMi advertises each device many times over, and without limits gives it whole.
+        return _whole(node)
+    return _virtual(resource, node) or _whole(node)
+
+
+def _replicated(share: _Share, node: NodeProfile, label: str) -> _Share:
+    """Divide a share among the replicas that the device plug-in makes of it."""
+    count = replicas(node.labels, label)
+    if count == 1:
         return share
-    return _Share(share.devices / replicas, f"{share.reason} shared by {replicas}")
+    return _Share(share.devices / count, f"{share.reason} shared by {count}")
+
+
+def _virtual(resource: str, node: NodeProfile) -> _Share | None:
+    """A device divided by the units of it that the node advertises; None if it is whole.
+
+    A device that failed takes its units away, so the units a device are rounded up.
+    """
+    count = advertised(node.labels, resource)
+    if not node.accelerators or not count:
+        return None
+    physical = _physical(node.accelerators)
+    units = math.ceil(Fraction(count, physical))
+    if units == 1:
+        return None
+    return _Share(
+        _whole(node).devices / units, f"{count} advertised of {physical}: shared by {units}"
+    )
+
+
+def _limited_gpu(limits: Mapping[str, Fraction], node: NodeProfile) -> _Share:
+    """A GPU with HAMi's limits: the larger of its part of cores and memory, at most 1."""
+    percents = (limits.get(HAMI_CORES, 0), limits.get(HAMI_MEMORY_PERCENT, 0))
+    part = max(percents) / Fraction(100)
+    if HAMI_MEMORY in limits:
+        memory = _memory_mib(node)
+        if not memory.is_recognized:
+            return memory
+        part = max(part, limits[HAMI_MEMORY] * memory.devices / _whole(node).devices)
+    named = ", ".join(f"{_printed(limits[name])} {name}" for name in sorted(limits))
+    return _Share(min(part, Fraction(1)) * _whole(node).devices, f"limited to {named}")
+
+
+def _memory_mib(node: NodeProfile) -> _Share:
+    """One MiB of a device's memory."""
+    if not node.accelerator_memory_gib:
+        return _unknown("memory of the device unknown")
+    mib = _decimal(node.accelerator_memory_gib) * _MIB_A_GIB
+    return _Share(_whole(node).devices / mib, "part of a device's memory")
 
 
 def _mig_slice(profile: re.Match[str], node: NodeProfile) -> _Share:
@@ -206,27 +291,31 @@ def _neuron_core(node: NodeProfile) -> _Share:
     family = (node.instance_type or "").partition(".")[0]
     cores = NEURON_CORES_PER_DEVICE.get(family)
     if cores is None:
-        return _Share(
-            Fraction(0), "cores a device unknown for this type", is_recognized=False
-        )
+        return _unknown("cores a device unknown for this type")
+    count = advertised(node.labels, NEURON_CORE)
+    if family in LOGICAL_CORE_FAMILIES and node.accelerators and count:
+        logical = cores // 2
+        if count <= logical * _physical(node.accelerators):
+            return _Share(Fraction(1, logical), f"one of {logical} logical cores")
     return _Share(Fraction(1, cores), f"one of {cores} cores")
 
 
-def _is_no_accelerator(resource: str) -> bool:
-    """Whether a resource is Kubernetes' own, or of a vendor that sells no accelerators."""
-    domain, slash, _ = resource.partition("/")
-    return (
-        not slash
-        or domain == "kubernetes.io"
-        or domain.endswith(".kubernetes.io")
-        or domain in OTHER_DOMAINS
-    )
+def _claimed(name: str, node: NodeProfile) -> _Share:
+    """One device of a DRA claim; the quantity is the pod's part of what was allocated."""
+    driver, _, profile = name.partition("/")
+    if driver in OTHER_CLAIM_DRIVERS:
+        return _NO_ACCELERATOR
+    if driver not in CLAIM_DRIVERS:
+        return _unknown("unknown DRA driver")
+    if not profile:
+        return _whole(node)
+    mig = _MIG_CLAIM.fullmatch(profile)
+    return _mig_slice(mig, node) if mig else _unknown("unknown MIG profile")
 
 
-def _replicas(labels: Mapping[str, str], label: str) -> int:
-    """Pods that share one unit. Captured nodes carry ``"0"`` where nothing is shared."""
-    text = labels.get(label, "")
-    return max(1, int(text)) if text.isascii() and text.isdigit() else 1
+def _physical(accelerators: float) -> int:
+    """Devices as a driver counts them: a part of one is one."""
+    return math.ceil(accelerators)
 
 
 def _decimal(number: float) -> Fraction:
@@ -234,5 +323,7 @@ def _decimal(number: float) -> Fraction:
     return Fraction(str(number))
 
 
-def _printed(share: Fraction) -> str:
-    return str(share) if share.denominator <= 1000 else f"{float(share):.6g}"
+def _printed(number: Fraction) -> str:
+    if number.denominator > 1000 or number > 1:
+        return f"{float(number):.6g}"
+    return str(number)

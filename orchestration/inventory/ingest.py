@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestration.errors import PodledgerError
-from orchestration.inventory.accelerators import sharing_labels
 from orchestration.inventory.casts import (
     CODED,
     MICROSECONDS_AN_HOUR,
@@ -32,16 +31,16 @@ from orchestration.inventory.casts import (
     as_seconds,
     as_text,
     as_whole_hours,
-    recoded,
     refuse_nulls,
 )
 from orchestration.inventory.contract import CONTRACTS, MAPS, Column, Content, Contract
 from orchestration.inventory.fold import FILE, ROW, fold
 from orchestration.inventory.maps import as_maps, canonical_json
 from orchestration.inventory.readers import read_batches
+from orchestration.inventory.sharing import sharing_labels
 from orchestration.inventory.sources.interface import Kind, Progress, Source, SourceFile
 from orchestration.inventory.spool import Spool
-from orchestration.inventory.tables import sorted_codes, write_table
+from orchestration.inventory.tables import codes_of, sorted_codes, write_table
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import HOUR, INVENTORY_FILES, STRING
@@ -281,8 +280,10 @@ def _file_of(month: Month, day: int) -> str:
 def _as_in_lake(table: pa.Table, contract: Contract) -> pa.Table:
     """The lake's columns, text still coded; columns that no file has are derived."""
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    if "sharing_labels" in contract.schema.names:
-        columns["sharing_labels"] = _sharing_labels(columns["labels"].combine_chunks())
+    if contract.kind == "node_hours":
+        columns["sharing_labels"] = _sharing_labels(
+            *(columns[name].combine_chunks() for name in ("labels", "allocatable"))
+        )
     return pa.table(
         [columns[field.name] for field in contract.schema],
         schema=pa.schema(
@@ -292,13 +293,29 @@ def _as_in_lake(table: pa.Table, contract: Contract) -> pa.Table:
     )
 
 
-def _sharing_labels(labels: pa.DictionaryArray) -> pa.DictionaryArray:
-    """Of each map of labels, those that decide what a device request counts as."""
-    texts = [
-        canonical_json(json.dumps(sharing_labels(json.loads(text))), Content.LABELS)
-        for text in labels.dictionary.to_pylist()
-    ]
-    return sorted_codes(recoded(labels, pa.array(texts, STRING)))
+def _sharing_labels(
+    labels: pa.DictionaryArray, allocatable: pa.DictionaryArray
+) -> pa.DictionaryArray:
+    """Of each node-hour's maps, what decides how a device request on it counts."""
+    pairs, of_row = np.unique(
+        codes_of(labels).astype(np.int64) * len(allocatable.dictionary)
+        + codes_of(allocatable),
+        return_inverse=True,
+    )
+    texts = []
+    for pair in pairs:
+        label_code, allocatable_code = divmod(int(pair), len(allocatable.dictionary))
+        kept = sharing_labels(
+            json.loads(labels.dictionary[label_code].as_py()),
+            json.loads(allocatable.dictionary[allocatable_code].as_py()),
+        )
+        texts.append(canonical_json(json.dumps(kept), Content.LABELS))
+    distinct = pa.array(texts, STRING).dictionary_encode()
+    return sorted_codes(
+        pa.DictionaryArray.from_arrays(
+            distinct.indices.take(pa.array(of_row)), distinct.dictionary
+        )
+    )
 
 
 def _file_table(files: Sequence[SourceFile], reads: Sequence[_FileRead]) -> pa.Table:
