@@ -36,8 +36,8 @@ MARTS = [
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="path:models/intermediate/claims path:models/intermediate/proofs"
-    " path:models/intermediate/remainder path:models/marts",
+    select="fqn:podledger.intermediate.claims fqn:podledger.intermediate.proofs"
+    " fqn:podledger.intermediate.remainder fqn:podledger.marts",
     name="close_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,

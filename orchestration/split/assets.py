@@ -31,7 +31,7 @@ WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in (1,
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="path:seeds path:models/staging path:models/intermediate/node_hours",
+    select="resource_type:seed fqn:podledger.staging fqn:podledger.intermediate.node_hours",
     name="node_hour_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,
