@@ -85,6 +85,22 @@ def hours_as_amount(seconds: Integers) -> Integers:
     return (seconds * AMOUNT_UNIT + HOUR // 2) // HOUR
 
 
+def present(hours: Integers, seconds: Integers) -> tuple[Integers, Integers]:
+    """Hours with usage, and the seconds of it."""
+    is_there = seconds > 0
+    return hours[is_there], seconds[is_there]
+
+
+def one(value: int) -> Integers:
+    """A column of a single line."""
+    return np.array([value], np.int64)
+
+
+def plain(units: int) -> str:
+    """Money as text."""
+    return _decimal_text(units, MONEY_UNIT)
+
+
 def assemble(month: Month, payer_id: str, batches: Sequence[Batch]) -> pa.Table:
     """Put all lines of one payer into the normal form, in the order of the batches."""
     sizes = np.array([len(batch.start) for batch in batches])
@@ -107,7 +123,7 @@ def assemble(month: Month, payer_id: str, batches: Sequence[Batch]) -> pa.Table:
     columns["line_item_usage_amount"] = _coded(
         np.concatenate([batch.amount for batch in batches]), _amount_text
     )
-    columns.update(_numbers(batches, sizes, lambda batch: batch.money, _money_text))
+    columns.update(_numbers(batches, sizes, lambda batch: batch.money, plain))
     columns.update(_numbers(batches, sizes, lambda batch: batch.figures, _amount_text))
     columns["product"] = _maps([batch.product for batch in batches], rows)
     columns["resource_tags"] = _maps([batch.tags for batch in batches], rows)
@@ -162,10 +178,6 @@ class _Stamps:
 
     def __call__(self, seconds: int) -> str:
         return f"{moment(self._month, seconds):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _money_text(units: int) -> str:
-    return _decimal_text(units, MONEY_UNIT)
 
 
 def _amount_text(units: int) -> str:
