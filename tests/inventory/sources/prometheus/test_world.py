@@ -1,0 +1,284 @@
+"""The pod-hours that come out of a Prometheus are those that the cluster's truth says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from orchestration.inventory.ingest import ingest_inventory
+from orchestration.inventory.sources.days import DayFolder, Gap
+from orchestration.inventory.sources.interface import SourceFile
+from orchestration.inventory.sources.prometheus import PrometheusSource
+from orchestration.lake import Lake
+from tests.inventory.sources.prometheus import world
+from tests.inventory.sources.prometheus.world import BY_NAME, MONTH, Truth, at, uid
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch brought.
+
+    Attributes:
+        pods: Rows of pods by (uid, hour counted from the month's first).
+        nodes: Rows of nodes by (instance, hour).
+        gaps: What it said that it does not know.
+        told: Its progress lines.
+    """
+
+    pods: dict[tuple[str, int], Row]
+    nodes: dict[tuple[str, int], Row]
+    gaps: list[Gap]
+    told: list[str]
+
+
+def rows(files: list[SourceFile], kind: str, key: str) -> dict[tuple[str, int], Row]:
+    found = {}
+    first = MONTH.start.replace(tzinfo=None)
+    for file in files:
+        if file.kind == kind:
+            for row in pq.read_table(file.path).to_pylist():
+                hour = int((row["usage_hour"] - first) / dt.timedelta(hours=1))
+                assert (row[key], hour) not in found, "an hour stands twice"
+                found[row[key], hour] = row
+    return found
+
+
+@pytest.fixture(scope="module")
+def source(world_server: str) -> PrometheusSource:
+    return PrometheusSource.from_uri(f"prometheus+http://{world_server}?cluster=prod")
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("landing")
+
+
+@pytest.fixture(scope="module")
+def fetched(source: PrometheusSource, landing: Path) -> Fetched:
+    told: list[str] = []
+    files = source.fetch(MONTH, landing, told.append)
+    return Fetched(
+        rows(files, "pod_hours", "pod_uid"),
+        rows(files, "node_hours", "instance_id"),
+        DayFolder.of(source.uri, MONTH, landing).gaps(),
+        told,
+    )
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[tuple[str, int], Truth]:
+    return world.truth()
+
+
+EXACT = {uid(n) for n in (2, 8, 10, 11)}
+"""Pods that tell both their ends; the others' end is between two scrapes."""
+
+UNMEASURED = (uid(12), 23)
+"""Was bound only within the gap before midnight: not measured, which is not zero."""
+
+ENDS = {pod.uid: pod.end for pod in world.PODS}
+
+
+def test_every_pod_hour_of_the_world_comes_out_and_no_other(
+    fetched: Fetched, truth: dict[tuple[str, int], Truth]
+) -> None:
+    assert set(fetched.pods) == set(truth)
+
+
+def test_pods_that_tell_their_ends_are_bound_to_the_second(
+    fetched: Fetched, truth: dict[tuple[str, int], Truth]
+) -> None:
+    for key, expected in truth.items():
+        is_exact = key[0] in EXACT or ENDS[key[0]] > at(key[1] + 1)
+        assert fetched.pods[key]["bound_seconds"] == pytest.approx(
+            expected.bound_seconds, abs=0 if is_exact else world.KUBE_STEP
+        ), key
+
+
+def test_requests_are_those_that_kubernetes_counts(
+    fetched: Fetched, truth: dict[tuple[str, int], Truth]
+) -> None:
+    resized = (uid(1), 10)
+    for key, expected in truth.items():
+        within = 0.02 if key == resized else 1e-9
+        row = fetched.pods[key]
+        assert row["vcpu_requested"] == pytest.approx(expected.vcpu_requested, abs=within)
+        assert row["memory_requested_gib"] == pytest.approx(expected.memory_requested_gib)
+    assert fetched.pods[resized]["vcpu_requested"] == pytest.approx(1.6, abs=0.02)
+    assert fetched.pods[uid(2), 1]["vcpu_requested"] == 4.25
+
+
+def test_usage_is_the_mean_while_bound_within_the_sampling_step(
+    fetched: Fetched, truth: dict[tuple[str, int], Truth]
+) -> None:
+    for key, expected in truth.items():
+        row = fetched.pods[key]
+        if key == UNMEASURED:
+            assert row["vcpu_used"] is None
+            assert row["memory_used_gib"] is None
+            continue
+        steps = 2 * world.CADVISOR_STEP / expected.bound_seconds
+        for column in ("vcpu_used", "memory_used_gib"):
+            used = getattr(expected, column)
+            assert row[column] == pytest.approx(used, abs=used * steps + 1e-6), key
+
+
+def test_a_pod_that_pulls_its_image_holds_its_request_and_uses_nothing(
+    fetched: Fetched,
+) -> None:
+    row = fetched.pods[uid(3), 3]
+    assert row["bound_seconds"] == 3600
+    assert row["vcpu_requested"] == pytest.approx(0.6)
+    assert row["vcpu_used"] == pytest.approx(0.4 / 3, rel=0.05)
+
+
+def test_a_counter_that_starts_anew_loses_nothing(fetched: Fetched) -> None:
+    assert fetched.pods[uid(15), 16]["vcpu_used"] == pytest.approx(0.3, rel=0.03)
+
+
+def test_two_uids_of_one_name_keep_their_own_use_and_seconds(fetched: Fetched) -> None:
+    first, second = fetched.pods[uid(5), 5], fetched.pods[uid(6), 5]
+    assert first["pod_name"] == second["pod_name"] == "db-0"
+    assert first["vcpu_used"] == pytest.approx(0.2, rel=0.05)
+    assert second["vcpu_used"] == pytest.approx(0.8, rel=0.05)
+
+
+def test_finished_pods_that_linger_have_ended(fetched: Fetched) -> None:
+    assert (uid(2), 3) not in fetched.pods
+    assert (uid(4), 5) not in fetched.pods
+    assert fetched.pods[uid(4), 4]["bound_seconds"] == pytest.approx(
+        at(4, 45) - at(4, 0, 30), abs=world.KUBE_STEP
+    )
+
+
+def test_a_container_that_ended_does_not_end_its_running_pod(fetched: Fetched) -> None:
+    assert fetched.pods[uid(16), 19]["bound_seconds"] == pytest.approx(3600, abs=60)
+
+
+def test_pods_go_over_midnight_even_if_nobody_watched(fetched: Fetched) -> None:
+    assert fetched.pods[uid(10), 23]["bound_seconds"] == 2400
+    assert fetched.pods[uid(10), 24]["bound_seconds"] == 35 * 60 + 30
+    assert fetched.pods[uid(12), 23]["bound_seconds"] == 300
+
+
+def test_gaps_are_told_and_are_no_zeros(fetched: Fetched) -> None:
+    starts_and_ends = {
+        (gap.start.timestamp(), gap.end.timestamp())
+        for gap in fetched.gaps
+        if gap.subject == "kube-state-metrics" and gap.start < MONTH.start.replace(day=2)
+    }
+    (noon, midnight) = sorted(starts_and_ends)
+    assert noon[0] == pytest.approx(world.NOON_GAP[0], abs=360)
+    assert noon[1] == pytest.approx(world.NOON_GAP[1], abs=60)
+    assert midnight[1] == at(24)
+    assert any("kube-state-metrics" in line for line in fetched.told)
+    assert fetched.pods[uid(1), 13]["bound_seconds"] == 3600
+    assert fetched.pods[uid(1), 14]["vcpu_used"] == pytest.approx(0.55, rel=0.05)
+
+
+def test_a_node_name_that_is_borne_again_is_another_instance(fetched: Fetched) -> None:
+    assert fetched.pods[uid(13), 5]["instance_id"] == "i-0ccc"
+    assert fetched.pods[uid(14), 6]["instance_id"] == "i-0ddd"
+    assert {hour for instance, hour in fetched.nodes if instance == "i-0ddd"} == {6, 7, 8}
+
+
+def test_pods_on_what_is_no_ec2_instance_are_left_out_and_told(fetched: Fetched) -> None:
+    assert uid(17) not in {key[0] for key in fetched.pods}
+    assert any("EC2 instance id of 1 nodes" in gap.subject for gap in fetched.gaps)
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        ("web-7d9f8b-abcde", ("Deployment", "web", "web")),
+        ("nightly-123-x", ("CronJob", "nightly", None)),
+        ("train-master-0", ("PyTorchJob", "train", None)),
+        ("etcd-n1", ("Node", world.N1, None)),
+        ("mesh", (None, None, None)),
+    ],
+)
+def test_owners_are_followed_to_the_top(
+    fetched: Fetched, pod: str, expected: tuple[str | None, ...]
+) -> None:
+    row = next(row for row in fetched.pods.values() if row["pod_name"] == pod)
+    assert (row["workload_type"], row["workload_name"], row["deployment"]) == expected
+
+
+def test_labels_come_in_kubernetes_spelling_where_it_is_known(fetched: Fetched) -> None:
+    labels = json.loads(fetched.pods[uid(1), 5]["labels"])
+    assert labels == {"team": "shop", "app.kubernetes.io/name": "web"}
+    assert fetched.pods[uid(3), 4]["labels"] == "{}"
+
+
+@pytest.mark.parametrize(
+    ("pod", "hour", "requested", "busy"),
+    [
+        ("train-master-0", 7, {"nvidia.com/gpu": 4}, 4 * 0.75),
+        ("slices", 8, {"nvidia.com/mig-1g.5gb": 2}, 2 * 0.5 / 7),
+        ("infer", 2, {"aws.amazon.com/neuroncore": 4}, 4 * 0.5 / 2),
+        ("claims-b", 12, {"nvidia.com/gpu": 0.5}, None),
+        ("web-7d9f8b-abcde", 2, {}, None),
+    ],
+)
+def test_accelerators_are_those_requested_and_those_busy(
+    fetched: Fetched, pod: str, hour: int, requested: dict[str, float], busy: float | None
+) -> None:
+    row = fetched.pods[BY_NAME[pod].uid, hour]
+    assert json.loads(row["accelerators_requested"]) == requested
+    assert row["accelerators_used"] == (busy if busy is None else pytest.approx(busy))
+
+
+def test_nodes_come_with_type_labels_and_allocatable(fetched: Fetched) -> None:
+    row = fetched.nodes["i-0bbb", 24]
+    assert row["instance_type"] == "p4d.24xlarge"
+    assert json.loads(row["labels"])["nvidia.com/gpu.product"] == "A100"
+    assert json.loads(row["allocatable"]) == {"cpu": 15.9, "nvidia.com/gpu": 8}
+    assert fetched.pods[uid(8), 7]["region"] == "us-east-1"
+
+
+def test_a_month_that_is_complete_is_not_asked_for_again(
+    fetched: Fetched, source: PrometheusSource, landing: Path
+) -> None:
+    told: list[str] = []
+    unreachable = PrometheusSource.from_uri(source.uri)
+    before = {path: path.stat().st_mtime_ns for path in landing.rglob("*")}
+    files = unreachable.fetch(MONTH, landing, told.append)
+    assert rows(files, "pod_hours", "pod_uid") == fetched.pods
+    assert not [line for line in told if "queries" in line]
+    assert before == {path: path.stat().st_mtime_ns for path in landing.rglob("*")}
+
+
+def test_the_ingest_takes_the_files_as_they_are(
+    fetched: Fetched, source: PrometheusSource, landing: Path, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "landing" / "inventory").symlink_to(landing)
+    read = ingest_inventory([source], MONTH, lake, tmp_path / "scratch")
+    assert read.pod_hours == len(fetched.pods)
+    assert read.node_hours == len(fetched.nodes)
+
+
+def test_other_pieces_of_time_give_the_same_rows(
+    fetched: Fetched,
+    world_server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that bears one hour at a time only is asked hour by hour."""
+    monkeypatch.setattr(
+        "orchestration.inventory.sources.prometheus.client.MAX_ANSWER_BYTES", 12_000
+    )
+    source = PrometheusSource.from_uri(
+        f"prometheus+http://{world_server}?cluster=prod&step=60"
+    )
+    files = source.fetch(MONTH, tmp_path, lambda _: None)
+    assert rows(files, "pod_hours", "pod_uid") == fetched.pods
