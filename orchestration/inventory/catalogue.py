@@ -15,6 +15,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from orchestration.errors import PodledgerError
 from orchestration.settings import DBT_PROJECT_DIR
 
@@ -125,15 +127,22 @@ def refresh(client: EC2Client, path: Path = SEED) -> CatalogueRefresh:
         path: The catalogue to rewrite; it must exist.
 
     Raises:
-        PodledgerError: The catalogue cannot be read, or the API listed no type at all.
+        PodledgerError: The catalogue or the API cannot be read, or the API listed no type.
     """
     before = load_catalogue(path)
     source = f"ec2:DescribeInstanceTypes {client.meta.region_name}"
     listed: dict[str, InstanceType] = {}
-    for page in client.get_paginator("describe_instance_types").paginate():
-        for described in page["InstanceTypes"]:
-            name = described["InstanceType"]
-            listed[name] = _described(described, before.get(name), source)
+    try:
+        for page in client.get_paginator("describe_instance_types").paginate():
+            for described in page["InstanceTypes"]:
+                name = described["InstanceType"]
+                listed[name] = _described(described, before.get(name), source)
+    except (BotoCoreError, ClientError) as error:
+        raise PodledgerError(
+            f"The instance types of EC2 in {client.meta.region_name} cannot be read"
+            f" ({error}), so the catalogue {path} was left as it is. Check the AWS"
+            " credentials, and that they allow ec2:DescribeInstanceTypes."
+        ) from error
     if not listed:
         raise PodledgerError(
             f"EC2 in {client.meta.region_name} lists no instance types, so the catalogue"
