@@ -50,6 +50,17 @@ class Spool:
         with pa.ipc.open_stream(self._path(bucket)) as reader:
             return reader.read_all()
 
+    def stream(self, bucket: int, schema: pa.Schema) -> pa.RecordBatchReader:
+        """Read a bucket's rows a batch at a time, after ``close``.
+
+        Args:
+            bucket: Any bucket; one that has no rows gives none.
+            schema: What was appended.
+        """
+        if bucket not in self._writers:
+            return pa.RecordBatchReader.from_batches(schema, [])
+        return pa.ipc.open_stream(self._path(bucket))
+
     def __enter__(self) -> Spool:
         return self
 

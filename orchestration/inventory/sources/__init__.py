@@ -9,17 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestration.errors import PodledgerError
+from orchestration.inventory.sources.container_insights import (
+    ContainerInsightsExport,
+    ContainerInsightsLogs,
+)
 from orchestration.inventory.sources.files import FolderSource, S3Source
 from orchestration.inventory.sources.interface import Source, SourceFile
 from orchestration.inventory.sources.opencost import OpenCostFiles, OpenCostSource
+from orchestration.inventory.sources.prometheus import PrometheusSource
 
 __all__ = ["SOURCES", "Source", "SourceFile", "parse_source"]
 
 SOURCES: dict[str, Callable[[str], Source]] = {
+    "container-insights+file": ContainerInsightsExport.from_uri,
+    "container-insights+logs": ContainerInsightsLogs.from_uri,
+    "container-insights+s3": ContainerInsightsExport.from_uri,
     "file": FolderSource.from_uri,
     "opencost+file": OpenCostFiles.from_uri,
     "opencost+http": OpenCostSource.from_uri,
     "opencost+https": OpenCostSource.from_uri,
+    "prometheus+http": PrometheusSource.from_uri,
+    "prometheus+https": PrometheusSource.from_uri,
     "s3": S3Source.from_uri,
 }
 """From the scheme of a URI to what makes its source; ValueError says what the URI lacks."""
