@@ -41,7 +41,7 @@ BILL_FILES = dg.AssetKey(["raw", "bill_files"])
 )
 def bill(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Read the month's deliveries into the lake."""
     month = month_of(context)
     inputs = resolve_inputs(settings, month)

@@ -26,7 +26,9 @@ CODED = pa.dictionary(pa.int32(), STRING)
 _WIDE = pa.decimal256(75, 45)
 """Room for what is read before it is rounded: 45 decimals, 30 digits before the point."""
 
-_EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
+EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
+"""Arithmetic of decimals in which no sum of a bill is ever rounded."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PRINTED_CHARACTERS = 80
 
@@ -214,13 +216,9 @@ class _Meanings:
             return 0, Decimal(0)
         is_moved = np.asarray(pc.not_equal(self.moved, 0).fill_null(False)) & (counts > 0)
         moved = self.moved.filter(pa.array(is_moved))
-        total = sum(
-            (
-                _EXACT.multiply(amount, int(count))
-                for amount, count in zip(moved.to_pylist(), counts[is_moved], strict=True)
-            ),
-            Decimal(0),
-        )
+        total = Decimal(0)
+        for amount, count in zip(moved.to_pylist(), counts[is_moved], strict=True):
+            total = EXACT.add(total, EXACT.multiply(amount, int(count)))
         return int(counts[is_moved].sum()), total
 
 
@@ -267,7 +265,7 @@ def _words(decimals: pa.Decimal128Array) -> NDArray[np.int64]:
 
 
 def _from_texts(texts: pa.StringArray, scale: int) -> _Meanings:
-    """Parse texts: all at once where all fit, else by way of more digits, else one by one."""
+    """Parse texts: at once where all fit, else by way of more digits, else one by one."""
     kind = pa.decimal128(38, scale)
     try:
         return _Meanings(texts.cast(kind), None, {})
@@ -290,8 +288,8 @@ def _one_by_one(texts: list[str | None], scale: int) -> _Meanings:
         if text is not None:
             try:
                 exact = _exact(text)
-                amount = _EXACT.quantize(exact, Decimal(1).scaleb(-scale))
-                rest = _EXACT.quantize(_EXACT.subtract(exact, amount), Decimal("1e-45"))
+                amount = EXACT.quantize(exact, Decimal(1).scaleb(-scale))
+                rest = EXACT.quantize(EXACT.subtract(exact, amount), Decimal("1e-45"))
             except ValueError as error:
                 bad[position] = f"{printed(text)} {error}"
             else:

@@ -85,7 +85,7 @@ def match_columns(names: Sequence[str]) -> Columns:
         if name in MAPS or name in _PLAIN:
             if name in found:
                 raise BadColumnsError(
-                    f"has the column {name} twice, as {names[found[name]]!r} and {written!r}"
+                    f"has the column {name} twice: {names[found[name]]!r} and {written!r}"
                 )
             found[name] = place
         for whole in MAPS:

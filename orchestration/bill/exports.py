@@ -162,7 +162,7 @@ def _deliveries_of(
 ) -> list[Delivery]:
     """Deliveries of one root; Athena's folders count only where no manifest stands."""
     deliveries = []
-    exports_with_manifest = set()
+    exports_with_manifest: set[str] = set()
     candidates = [place for place in places if place.month == month]
     for place in sorted(candidates, key=lambda place: place.kind == "athena"):
         if place.kind == "athena":

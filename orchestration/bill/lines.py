@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.bill.cells import CODED, BadCellError
+from orchestration.bill.cells import CODED, EXACT, BadCellError
 from orchestration.bill.columns import OURS, BadColumnsError, match_columns
 from orchestration.bill.exports import Delivery, DeliveryFile
 from orchestration.bill.landing import file_sha256
 from orchestration.bill.normal import Lines, normal_form
-from orchestration.bill.rules import ExportRules, check_lines
+from orchestration.bill.rules import BillRules, check_lines
 from orchestration.bill.sources import DamagedFileError, open_source
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
@@ -64,9 +65,10 @@ class _FileRead:
         """Add a table of lines to the sums."""
         self.row_count += lines.table.num_rows
         self.unblended_usd += _sum(lines.table["line_item_unblended_cost"])
-        self.money_usd += sum(_sum(lines.table[name]) for name in BILL_MONEY_COLUMNS)
+        for name in BILL_MONEY_COLUMNS:
+            self.money_usd += _sum(lines.table[name])
         self.rounded_values += lines.rounded
-        self.rounding_moved_usd += lines.moved
+        self.rounding_moved_usd = EXACT.add(self.rounding_moved_usd, lines.moved)
 
 
 def read_bill(
@@ -92,19 +94,25 @@ def read_bill(
         PodledgerError: A file is damaged, lacks a column, or holds a cell that breaks a
             rule; two exports hold the same account; or the bill is empty.
     """
-    rules = ExportRules()
+    rules = BillRules(month)
     records: list[dict[str, object]] = []
     with (
         lake.replace("raw/bill_files", month) as files_folder,
         lake.replace("raw/bill_lines", month) as lines_folder,
     ):
-        for delivery in deliveries:
+        for number, delivery in enumerate(deliveries):
+            export = (
+                f"{delivery.export} ({delivery.manifest or delivery.files[0].name})"
+                f" of {delivery.root}"
+            )
             for file in delivery.files:
                 progress(f"{delivery.root}: reading {file.name}")
                 target = lines_folder / f"{len(records) + 1:05d}.parquet"
-                read = _read_file(delivery, file, rules, target)
+                read = _read_file(
+                    delivery, file, partial(rules.add, number=number, export=export), target
+                )
                 records.append(_record(delivery, file, read))
-        rules.finish(month, " and ".join(dict.fromkeys(d.root for d in deliveries)))
+        rules.finish()
         table = pa.Table.from_pylist(records, BILL_FILES)
         pq.write_table(table, files_folder / "files.parquet", store_schema=False)
     return BillRead(
@@ -115,15 +123,23 @@ def read_bill(
 
 
 def _read_file(
-    delivery: Delivery, file: DeliveryFile, rules: ExportRules, target: Path
+    delivery: Delivery,
+    file: DeliveryFile,
+    take_note: Callable[[pa.Table], None],
+    target: Path,
 ) -> _FileRead:
     """Bring one file of the bill into one file of the lake, table by table.
+
+    Args:
+        delivery: The file's delivery.
+        file: What to read.
+        take_note: Given each table of lines in normal form.
+        target: The file to make; none is made where there are no lines.
 
     Raises:
         PodledgerError: What is wrong, with root, file, row and column.
     """
     read = _FileRead()
-    export = f"{delivery.export} of {delivery.root}"
     columns = None
     try:
         _check_size(file)
@@ -137,7 +153,7 @@ def _read_file(
             for table in source.tables(columns.wanted):
                 lines = normal_form(table, columns)
                 check_lines(lines.table, delivery.month)
-                rules.add(lines.table, export)
+                take_note(lines.table)
                 writer.write_table(_with_origin(lines.table, delivery, file))
                 read.add(lines)
     except DamagedFileError as error:

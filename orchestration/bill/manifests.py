@@ -7,7 +7,6 @@ in its layout, never by listing. Turning names into files on disk is in ``export
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import re
@@ -91,8 +90,8 @@ def current_manifest(store: Store, place: Place) -> tuple[Entry, tuple[str, ...]
         return None
     if place.kind == "legacy" and len(executions) > 1:
         raise PodledgerError(
-            f"{_at(store, place.folder)} holds {len(executions)} versions of the bill and no"
-            " manifest of its own that says which is current. Copy the report's"
+            f"{_at(store, place.folder)} holds {len(executions)} versions of the bill and"
+            " no manifest of its own that says which is current. Copy the report's"
             f" *{_MANIFEST_SUFFIX} of that folder from S3, too."
         )
     # Folders of executions begin with their timestamp, so the last by name is the newest.
@@ -243,9 +242,7 @@ def _locate(key: str, name: str, place: Place, where: str) -> str:
     follows the export's own folder counts.
     """
     parts = key.split("/")
-    # AWS's own keys begin with a slash where a report was made without a prefix.
-    is_absolute = key.startswith("/") and not place.folder.startswith("/")
-    if is_absolute or {"..", "."} & set(parts) or "\\" in key or "\0" in key:
+    if {"..", "."} & set(parts) or "\\" in key or "\0" in key:
         raise PodledgerError(
             f"The manifest {where} names {name!r}, which leads out of its export. It is"
             " not read; copy the manifest again from S3."

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from orchestration.bill.cells import (
     CODED,
+    EXACT,
     Amounts,
     BadCellError,
     as_amounts,
@@ -25,7 +26,7 @@ from orchestration.bill.cells import (
 )
 from orchestration.bill.columns import MAPS, OURS, Columns, normal_name
 from orchestration.bill.maps import Maps, as_maps, columns_as_maps
-from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, HOUR, STRING, UNIT_DIGITS
+from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
 
 _ACCOUNT_DIGITS = 12
 _ACCOUNTS = ("bill_payer_account_id", "line_item_usage_account_id")
@@ -83,7 +84,7 @@ def normal_form(table: pa.Table, columns: Columns) -> Lines:
             cells = _cast(column, _array(table, place))
         if column.name in BILL_MONEY_COLUMNS:
             rounded += cells.rounded
-            moved += cells.moved
+            moved = EXACT.add(moved, cells.moved)
         normal[column.name] = cells.values if isinstance(cells, Amounts) else cells
     for name, keys in _FROM_PRODUCT.items():
         normal[name] = _filled(normal[name], maps["product"], keys)

@@ -7,7 +7,6 @@ for the lines that carry an instance.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 
 import numpy as np
@@ -48,43 +47,40 @@ def check_lines(lines: pa.Table, month: Month) -> None:
 
 
 def carries_instance(lines: pa.Table) -> pa.BooleanArray:
-    """Which lines are part of a node-hour. A Spot line may lack its product family."""
+    """Which lines are part of a node-hour."""
     return _all(
-        _matches(lines, "line_item_operation", lambda t: pc.starts_with(t, "RunInstances")),
+        _is_instance_usage(lines),
         _matches(lines, "line_item_resource_id", lambda t: pc.starts_with(t, "i-")),
-        _is_in(lines, "line_item_line_item_type", INSTANCE_LINE_TYPES),
-        pc.or_(
-            lines["product_product_family"].combine_chunks().is_null(),
-            _is_in(lines, "product_product_family", INSTANCE_FAMILIES),
-        ),
-        lines["split_line_item_parent_resource_id"].combine_chunks().is_null(),
     )
 
 
-class ExportRules:
-    """Rules over the month's exports together; fed with their lines one by one."""
+class BillRules:
+    """Rules over all exports of a month together, fed with their lines table by table."""
 
-    def __init__(self) -> None:
-        self._export_of: dict[tuple[str | None, str | None], str] = {}
-        self._has_resource_ids = False
-        self._has_lines = False
+    def __init__(self, month: Month) -> None:
+        self._month = month
+        self._export_of: dict[tuple[str | None, str | None], tuple[int, str]] = {}
+        self._with_instances: set[str] = set()
+        self._with_resource_ids: set[str] = set()
 
-    def add(self, lines: pa.Table, export: str) -> None:
-        """Take note of a delivery's lines.
+    def add(self, lines: pa.Table, number: int, export: str) -> None:
+        """Take note of lines.
 
         Args:
             lines: Lines in normal form.
-            export: The export, unique among the month's and readable, like its root and name.
+            number: The export's place among the month's exports.
+            export: The export as the reader of an error knows it.
 
         Raises:
             PodledgerError: Another export has lines of the same account, too.
         """
-        self._has_lines |= bool(lines.num_rows)
-        resources = lines["line_item_resource_id"]
-        self._has_resource_ids |= resources.null_count < lines.num_rows
+        if lines["line_item_resource_id"].null_count < lines.num_rows:
+            self._with_resource_ids.add(export)
+        if pc.any(_is_instance_usage(lines)).as_py():
+            self._with_instances.add(export)
         for account in _accounts(lines):
-            other = self._export_of.setdefault(account, export)
-            if other != export:
+            other_number, other = self._export_of.setdefault(account, (number, export))
+            if other_number != number:
                 payer, usage = account
                 raise PodledgerError(
                     f"The exports {other} and {export} both hold lines of account {usage}"
@@ -92,22 +88,26 @@ class ExportRules:
                     " two out of PODLEDGER_BILL."
                 )
 
-    def finish(self, month: Month, roots: str) -> None:
+    def finish(self) -> None:
         """Hold the whole bill against the rules that only all lines together can break.
 
         Raises:
-            PodledgerError: The bill has no line, or none with a resource id.
+            PodledgerError: The bill has no line, or an export has no resource ids.
         """
-        if not self._has_lines:
+        if not self._export_of:
             raise PodledgerError(
-                f"The bill of {month} in {roots} has no line at all: all its files are"
-                " empty. Wait for AWS's next delivery, or correct PODLEDGER_BILL."
+                f"The bill of {self._month} has no line at all: every file that was"
+                " delivered is empty. Wait for AWS's next delivery, or correct"
+                " PODLEDGER_BILL."
             )
-        if not self._has_resource_ids:
+        exports = sorted(self._with_instances - self._with_resource_ids)
+        if not self._with_resource_ids:
+            exports = sorted({export for _, export in self._export_of.values()})
+        if exports:
             raise PodledgerError(
-                f"No line of the bill of {month} in {roots} has a resource id, so no cost"
-                " can be found for an instance. Include resource ids in the export, with"
-                " hourly granularity, and have AWS deliver the month again."
+                f"No line of {' or '.join(exports)} has a resource id for {self._month}, so"
+                " no cost can be found for an instance. Include resource ids in the export,"
+                " with hourly granularity, and have AWS deliver the month again."
             )
 
 
@@ -119,7 +119,7 @@ def _check_keys(lines: pa.Table) -> None:
 
 def _check_period(lines: pa.Table, month: Month) -> None:
     column = "bill_billing_period_start_date"
-    starts = lines[column].combine_chunks()
+    starts = _array(lines, column)
     _refuse(
         pc.not_equal(starts, pa.scalar(month.start.replace(tzinfo=None), starts.type)),
         column,
@@ -129,8 +129,8 @@ def _check_period(lines: pa.Table, month: Month) -> None:
 
 def _check_currency(lines: pa.Table) -> None:
     column = "line_item_currency_code"
-    currencies = lines[column].combine_chunks()
-    has_cost = pc.not_equal(lines["line_item_unblended_cost"].combine_chunks(), 0)
+    currencies = _array(lines, column)
+    has_cost = pc.not_equal(_array(lines, "line_item_unblended_cost"), 0)
     is_foreign = pc.invert(_is_in(lines, column, ("USD",)))
     _refuse(
         pc.and_kleene(is_foreign, pc.or_kleene(currencies.is_valid(), has_cost)),
@@ -143,8 +143,8 @@ def _check_currency(lines: pa.Table) -> None:
 
 
 def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None:
-    start = lines["line_item_usage_start_date"].combine_chunks()
-    end = lines["line_item_usage_end_date"].combine_chunks()
+    start = _array(lines, "line_item_usage_start_date")
+    end = _array(lines, "line_item_usage_end_date")
     for column, moments in (
         ("line_item_usage_start_date", start),
         ("line_item_usage_end_date", end),
@@ -169,7 +169,7 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
             f" the hour{_HOURLY}"
         ),
     )
-    amounts = lines["line_item_usage_amount"].combine_chunks()
+    amounts = _array(lines, "line_item_usage_amount")
     _refuse(
         _all(is_instance, pc.or_kleene(amounts.is_null(), pc.less(amounts, 0))),
         "line_item_usage_amount",
@@ -177,6 +177,17 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
             f"{amounts[row].as_py()} is no usage of {_name(lines, row)}: an instance"
             " runs for 0 hours or more"
         ),
+    )
+
+
+def _is_instance_usage(lines: pa.Table) -> pa.BooleanArray:
+    """Which lines are the running of an instance. Spot lines may lack the family."""
+    family = "product_product_family"
+    return _all(
+        _matches(lines, "line_item_operation", lambda t: pc.starts_with(t, "RunInstances")),
+        _is_in(lines, "line_item_line_item_type", INSTANCE_LINE_TYPES),
+        pc.or_(_array(lines, family).is_null(), _is_in(lines, family, INSTANCE_FAMILIES)),
+        _array(lines, "split_line_item_parent_resource_id").is_null(),
     )
 
 
@@ -199,7 +210,7 @@ def _matches(
     lines: pa.Table, column: str, test: Callable[[pa.StringArray], pa.BooleanArray]
 ) -> pa.BooleanArray:
     """Test each distinct text once; a null never matches."""
-    codes = lines[column].combine_chunks()
+    codes = _array(lines, column)
     return test(codes.dictionary).take(codes.indices).fill_null(False)
 
 
@@ -215,3 +226,7 @@ def _refuse(
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
         raise BadCellError(row, problem(row), column)
+
+
+def _array(lines: pa.Table, column: str) -> pa.Array:
+    return lines[column].combine_chunks()

@@ -1,7 +1,8 @@
 """One file of a delivery as tables: Parquet, or CSV that is plain, gzipped or zipped.
 
 Holds opening and streaming, with damage told in words. Columns are asked for by position,
-and come as the file types them; a CSV's cells are all text. What they mean is not known here.
+and come as the file types them; a CSV's cells are all text. What they mean is not known
+here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -88,7 +89,7 @@ def _damage_told() -> Iterator[None]:
             raise DamagedFileError(f"is damaged ({problem})") from error
         # The header is pyarrow's row 1.
         raise DamagedFileError(f"is damaged ({row[2]})", int(row[1]) - 1) from error
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise DamagedFileError(f"is cut off or damaged ({error})") from error
 
 
@@ -172,8 +173,8 @@ class _CsvSource:
                 with archive.open(members[0]) as stream:
                     yield stream
         elif name.endswith(".gz"):
-            with gzip.open(self._path) as stream:
-                yield stream
+            with gzip.open(self._path) as unpacked:
+                yield cast(IO[bytes], unpacked)
         else:
             with self._path.open("rb") as stream:
                 yield stream

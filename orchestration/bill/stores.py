@@ -11,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -45,28 +45,6 @@ class Listing:
     files: tuple[Entry, ...]
 
 
-class Store(Protocol):
-    """A root, read by keys that are relative to it and separated by slashes."""
-
-    root: str
-    """As the user wrote it."""
-
-    bucket: str | None
-    """The S3 bucket, or None for a folder."""
-
-    def listing(self, folder: str) -> Listing:
-        """List one folder; ``""`` is the root itself. A folder that is not there is empty."""
-        ...
-
-    def read(self, key: str) -> bytes:
-        """Read one small file whole."""
-        ...
-
-    def etag(self, key: str) -> str:
-        """A mark of the content: S3's ETag, or the SHA-256 of a file on disk."""
-        ...
-
-
 def open_store(root: str) -> Store:
     """Open a root: ``s3://bucket/prefix`` or a folder.
 
@@ -86,10 +64,11 @@ def open_store(root: str) -> Store:
 class FolderStore:
     """A folder on this machine, often a copy of what lies in S3."""
 
-    bucket = None
+    bucket: str | None = None
 
     def __init__(self, root: str) -> None:
         self.root = root
+        """As the user wrote it."""
         self.folder = Path(root).expanduser()
         if not self.folder.is_dir():
             raise PodledgerError(
@@ -102,7 +81,7 @@ class FolderStore:
         return self.folder / key
 
     def listing(self, folder: str) -> Listing:
-        """List one folder."""
+        """List one folder; ``""`` is the root. A folder that is not there is empty."""
         path = self.path(folder)
         if not path.is_dir():
             return Listing((), ())
@@ -139,7 +118,7 @@ class S3Store:
                 f"{root!r} names no bucket. Write PODLEDGER_BILL as s3://bucket/prefix."
             )
         self.root = root
-        self.bucket: str = match[1]
+        self.bucket = match[1]
         prefix = match[2].removesuffix("/")
         self.prefix = f"{prefix}/" if prefix else ""
         self.client: S3Client = boto3.client(
@@ -196,6 +175,10 @@ class S3Store:
         except (ClientError, BotoCoreError) as error:
             raise s3_refusal(error, self.address(key)) from error
         return head["ETag"].strip('"')
+
+
+Store = FolderStore | S3Store
+"""A root, read by keys that are relative to it and separated by slashes."""
 
 
 def s3_refusal(error: Exception, address: str) -> PodledgerError:
