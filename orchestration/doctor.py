@@ -188,8 +188,8 @@ def _coverage(place: str, hours: set[dt.datetime]) -> Finding:
     return Finding(
         "inventory",
         is_ok=False,
-        text=f"{place} has pods {period}, but in {len(missing):,} hours of it none, first at"
-        f" {missing[0]:%Y-%m-%d %H:%M}: the nodes of these hours would be unallocated. Fill"
+        text=f"{place} has pods {period}, but in {len(missing):,} hours of it none, first"
+        f" at {missing[0]:%Y-%m-%d %H:%M}: nodes of these hours would be unallocated. Fill"
         " them at the source.",
     )
 

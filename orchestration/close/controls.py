@@ -137,7 +137,7 @@ CATALOGUE: dict[str, ControlRule] = {
             " the actual amount is what runs without.",
             "the platform team",
             "Add the inventory of the cluster that the evidence names to PODLEDGER_PODS, or"
-            " fill the hours that it misses. Until then the money is unallocated, no_pods.",
+            " fill the hours that it misses. Until then its cost is unallocated.",
         ),
         ControlRule(
             "instance_types_are_in_the_catalogue",

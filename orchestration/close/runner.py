@@ -6,6 +6,7 @@ See https://docs.dagster.io/guides/test/unit-testing-assets-and-ops
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -78,7 +79,9 @@ def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], N
     def on_event(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:
-            progress(entry.user_message)
+            # Louder ones are Dagster's own, and told better by the failure itself.
+            if entry.level == logging.INFO:
+                progress(entry.user_message)
         elif event.event_type == dg.DagsterEventType.STEP_START and event.step_key:
             progress(event.step_key.replace("_", " "))
 
@@ -86,24 +89,25 @@ def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], N
 
 
 def _why(result: dg.ExecuteInProcessResult, month: Month, settings: Settings) -> str:
-    """The reason of a failed run, in the words of the step that gave it."""
-    reasons = []
-    for event in result.all_events:
-        if not event.is_step_failure:
-            continue
-        error = event.step_failure_data.error
-        reasons.append(f"The step {event.step_key} failed in run {result.run_id}.")
-        while error is not None:
-            reasons.append(error.message.strip())
-            if error.cls_name == "PodledgerError":
-                return error.message.split(": ", 1)[1].strip()
-            if error.cls_name == "DagsterAssetCheckFailedError":
-                try:
-                    require_all_passed(read_controls(settings.warehouse, month), month)
-                except PodledgerError as failed:
-                    return str(failed)
-            error = error.cause
-    return " ".join(reasons) or f"The run {result.run_id} failed before its first step."
+    """The reason of a failed run, in the words of the first step that failed."""
+    failure = next((event for event in result.all_events if event.is_step_failure), None)
+    if failure is None:
+        return f"The run {result.run_id} failed before its first step."
+    reasons = [f"The step {failure.step_key} failed in run {result.run_id}."]
+    error = failure.step_failure_data.error
+    while error is not None:
+        if error.cls_name == "PodledgerError":
+            return error.message.split(": ", 1)[1].strip()
+        if error.cls_name == "DagsterAssetCheckFailedError":
+            try:
+                require_all_passed(
+                    read_controls(settings.warehouse, month), month, settings.method
+                )
+            except PodledgerError as failed:
+                return str(failed)
+        reasons.append(error.message.strip())
+        error = error.cause
+    return " ".join(reasons)
 
 
 @contextmanager

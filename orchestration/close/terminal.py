@@ -6,7 +6,7 @@ exact in the files and in ``--json``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from orchestration.close.controls import CATALOGUE, Control
 from orchestration.close.figures import cents
+from orchestration.close.manifest import Manifest
 from orchestration.close.summary import BASIS, Spender, Summary
 from orchestration.schemas import BASES
 
@@ -25,8 +26,10 @@ _TITLES = {
     "net_amortized": "net amort.",
     "public_on_demand": "on-demand",
 }
-_WIDEST = 110
-"""Columns that a table takes at most: further apart, a line is hard to follow."""
+_USUAL = 80
+"""Columns that everything fits in; only long names take more, where there is more."""
+
+_INDENT = 2
 
 
 def print_summary(console: Console, summary: Summary, headline: str) -> None:
@@ -37,58 +40,68 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
         summary: The month.
         headline: The first line: what happened, or what is shown.
     """
-    manifest = summary.manifest
     console.print()
     console.print(Text(headline, style="bold"))
-    console.print(
-        Text(
-            f"Split by version {manifest.method_version} of the method. Amounts are USD,"
-            f" rounded to cents; below the law, {BASIS}.",
-            style="dim",
-        )
-    )
+    width = min(console.width, _USUAL)
+    console.print(Text(_origin(summary.manifest), style="dim"), width=width)
     _print_section(console, "The law of the month", _law(summary))
     _print_section(
         console,
         f"Namespaces, {_shown(len(summary.namespaces), summary.namespace_count)}",
-        _spenders(summary, summary.namespaces),
+        _namespaces(summary),
     )
     _print_section(
         console,
         f"Workloads, {_shown(len(summary.workloads), summary.workload_count)}",
-        _spenders(summary, summary.workloads),
+        _workloads(summary),
     )
     _print_section(console, "Unallocated node cost", _unallocated(summary))
     _print_section(console, "Remainder of the bill", _remainder(summary))
     _print_controls(console, summary.controls)
     console.print()
-    console.print(Text("Published in", style="dim"))
-    console.print(f"  {summary.path}", soft_wrap=True, highlight=False, markup=False)
+    console.print(Text("Published in", style="bold"))
+    console.print(Text(f"  {summary.path}"), soft_wrap=True)
     console.print()
+
+
+def _origin(manifest: Manifest) -> str:
+    deliveries = _count(len(manifest.deliveries), "delivery", "deliveries")
+    files = _count(len(manifest.inventory), "file", "files")
+    return (
+        f"Read from {deliveries} of the bill and {files} of inventory, split by version"
+        f" {manifest.method_version} of the method. USD, rounded to cents; all but the law"
+        f" is {BASIS} cost."
+    )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _print_section(console: Console, title: str, table: Table) -> None:
     console.print()
     console.print(Text(title, style="bold"))
-    if table.row_count:
-        table.width = min(console.width - 2, _WIDEST)
-        console.print(Padding(table, (0, 0, 0, 2)))
-    else:
+    if not table.row_count:
         console.print(Text("  none", style="dim"))
+        return
+    natural = console.measure(table).maximum
+    table.width = min(console.width - _INDENT, max(natural, _USUAL - _INDENT))
+    console.print(Padding(table, (0, 0, 0, _INDENT), expand=False))
 
 
-def _table(*names: str, figures: Sequence[str]) -> Table:
-    """A table without lines: names left, figures right."""
+def _table(*figures: str, has_place: bool = False) -> Table:
+    """A table without lines: a name, perhaps with its place, and figures at the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for name in names:
-        table.add_column(name, ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True)
+    if has_place:
+        table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True, style="dim")
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
 def _law(summary: Summary) -> Table:
-    table = _table("", figures=[_TITLES[basis] for basis in BASES])
+    table = _table(*(_TITLES[basis] for basis in BASES))
     totals = [summary.manifest.totals[basis] for basis in BASES]
     for title, name, style in (
         ("bill", "bill", "bold"),
@@ -103,24 +116,12 @@ def _law(summary: Summary) -> Table:
     return table
 
 
-def _spenders(summary: Summary, spenders: Iterable[Spender]) -> Table:
-    spenders = list(spenders)
-    has_devices = any(one.accelerator_hours for one in spenders)
-    table = _table(
-        "",
-        figures=[
-            *(["device-h"] if has_devices else []),
-            "split",
-            "unused",
-            "cost",
-            "of pods",
-        ],
-    )
-    for one in spenders:
-        devices = [f"{one.accelerator_hours:,.0f}" if one.accelerator_hours else ""]
+def _namespaces(summary: Summary) -> Table:
+    table = _table("device-h", "split", "unused", "cost", "of pods")
+    for one in summary.namespaces:
         table.add_row(
-            _name(one),
-            *(devices if has_devices else []),
+            _place(one),
+            _hours(one.accelerator_hours),
             cents(one.split_usd),
             cents(one.unused_usd),
             cents(one.cost_usd),
@@ -129,25 +130,37 @@ def _spenders(summary: Summary, spenders: Iterable[Spender]) -> Table:
     return table
 
 
-def _name(one: Spender) -> Text:
-    place = f"{one.cluster_name or '?'} / {one.namespace or '?'}"
-    if one.workload_type is None and one.workload_name is None:
-        return Text(place)
-    kind = f" {one.workload_type}" if one.workload_type else ""
-    return Text.assemble(one.workload_name or "?", (f"{kind}, {place}", "dim"))
+def _workloads(summary: Summary) -> Table:
+    table = _table("device-h", "cost", "of pods", has_place=True)
+    for one in summary.workloads:
+        table.add_row(
+            one.workload_name or "?",
+            _place(one),
+            _hours(one.accelerator_hours),
+            cents(one.cost_usd),
+            _share(one.cost_usd, summary.totals.pods),
+        )
+    return table
+
+
+def _place(one: Spender) -> str:
+    return f"{one.cluster_name or '?'} / {one.namespace or '?'}"
 
 
 def _unallocated(summary: Summary) -> Table:
-    table = _table("", figures=["cost", "of bill"])
+    table = _table("cost", "of bill")
     for row in summary.unallocated:
         reason = row.reason.replace("_", " ")
-        name = Text.assemble(row.resource, (f", {reason}", "dim"))
-        table.add_row(name, cents(row.cost_usd), _share(row.cost_usd, summary.totals.bill))
+        table.add_row(
+            Text.assemble(row.resource, (f"  {reason}", "dim")),
+            cents(row.cost_usd),
+            _share(row.cost_usd, summary.totals.bill),
+        )
     return table
 
 
 def _remainder(summary: Summary) -> Table:
-    table = _table("", figures=["unblended", BASIS, "of bill"])
+    table = _table(_TITLES["unblended"], _TITLES[BASIS], "of bill")
     for row in summary.remainder:
         table.add_row(
             row.category.replace("_", " "),
@@ -176,13 +189,19 @@ def _print_controls(console: Console, controls: Sequence[Control]) -> None:
 
 
 def _print_indented(console: Console, text: str, style: str = "") -> None:
-    width = min(console.width, _WIDEST)
-    console.print(Padding(Text(text, style=style), (0, 0, 0, 4)), width=width)
+    width = min(console.width, _USUAL)
+    indented = Padding(Text(text, style=style), (0, 0, 0, 2 * _INDENT), expand=False)
+    console.print(indented, width=width)
 
 
 def _shown(shown: int, count: int) -> str:
     return f"{count:,} in all" if shown == count else f"the dearest {shown} of {count:,}"
 
 
+def _hours(hours: Decimal) -> str:
+    return f"{hours:,.1f}" if hours else ""
+
+
 def _share(part: Decimal, whole: Decimal) -> str:
-    return f"{part / whole:.1%}" if whole else ""
+    """Per cent; ``+ 0`` makes a rounded minus zero a zero."""
+    return f"{round(100 * part / whole, 1) + 0:.1f}%" if whole else ""
