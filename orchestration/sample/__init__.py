@@ -65,12 +65,15 @@ def write_sample(folder: Path, month: Month) -> Sample:
     Raises:
         PodledgerError: There is something in the folder, or it cannot be written to.
     """
+    import pyarrow.compute as pc
+
     from orchestration.inventory.catalogue import load_catalogue
     from orchestration.sample.bill import make_bills
     from orchestration.sample.exports import write_cur2, write_legacy
     from orchestration.sample.inventories import write_inventories
     from orchestration.sample.placement import place
-    from orchestration.sample.world import MANAGEMENT, RESEARCH, make_world
+    from orchestration.sample.story import make_world
+    from orchestration.sample.world import MANAGEMENT, RESEARCH
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,13 +89,23 @@ def write_sample(folder: Path, month: Month) -> Sample:
         write_cur2(
             company / "exports", bills[MANAGEMENT], export="hourly-cur2", month=month
         )
-        write_legacy(
-            research / "reports",
-            bills[RESEARCH],
-            report="research-hourly",
-            month=month,
-            assembly=f"{month.next.start:%Y%m}05T061500Z",
-        )
+        # The report was delivered in the middle of the month, too, before there was an
+        # invoice; the manifest tells which of the two counts.
+        lines = bills[RESEARCH]
+        so_far = lines.filter(
+            pc.less(lines["line_item_usage_start_date"], f"{month.label}-15")
+        ).drop_columns("bill_invoice_id")
+        for assembly, delivered in (
+            (f"{month.start:%Y%m}15T061500Z", so_far),
+            (f"{month.next.start:%Y%m}05T061500Z", lines),
+        ):
+            write_legacy(
+                research / "reports",
+                delivered,
+                report="research-hourly",
+                month=month,
+                assembly=assembly,
+            )
         write_inventories(folder / "pods", world, place(world, catalogue), catalogue)
     except OSError as error:
         raise PodledgerError(

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestration.months import Month
+from orchestration.sample.files import write_csv_gzip
 from orchestration.sample.world import hex_id
 
 _TEXT = pa.string()
@@ -206,10 +206,7 @@ def write_legacy(
     name = f"{inside}/{report}-00001.csv.gz"
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pa.CompressedOutputStream(str(path), "gzip") as stream:
-        pyarrow.csv.write_csv(
-            table, stream, pyarrow.csv.WriteOptions(quoting_style="needed")
-        )
+    write_csv_gzip(path, table)
     digits = hex_id(month, f"assembly {report}", 32)
     manifest = {
         "assemblyId": assembly or str(uuid.UUID(hex=digits, version=4)),

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestration.inventory.catalogue import InstanceType
+from orchestration.sample.files import write_csv_gzip, write_gzip
 from orchestration.sample.placement import Pod
 from orchestration.sample.world import (
     ATLAS,
@@ -315,8 +315,7 @@ def _write_lines(path: Path, table: pa.Table) -> None:
         value = pc.fill_null(column, "null")
         members.append(pc.binary_join_element_wise(f'"{name}":', value, ""))
     lines = pc.binary_join_element_wise("{", *_separated(members), "}\n", "")
-    with pa.CompressedOutputStream(str(path), "gzip") as stream:
-        stream.write("".join(lines.to_pylist()).encode())
+    write_gzip(path, "".join(lines.to_pylist()).encode())
 
 
 def _separated(members: Sequence[pa.Array]) -> list[pa.Array | str]:
@@ -352,5 +351,4 @@ def _write_csv(folder: Path, world: World, pods: pa.Table, nodes: pa.Table) -> N
         (folder / f"pod_hours_{world.month}.csv.gz", repeated),
         (folder / f"node_hours_{world.month}.csv.gz", nodes),
     ):
-        with pa.CompressedOutputStream(str(path), "gzip") as stream:
-            pyarrow.csv.write_csv(_printed(table), stream)
+        write_csv_gzip(path, _printed(table))
