@@ -17,7 +17,7 @@ from orchestration.inventory.sources.days import DayFolder, day_start
 from orchestration.inventory.sources.interface import Progress, SourceFile
 from orchestration.inventory.sources.prometheus.address import Address
 from orchestration.inventory.sources.prometheus.client import Client
-from orchestration.inventory.sources.prometheus.day import gather_day
+from orchestration.inventory.sources.prometheus.day import Day, gather_day
 from orchestration.inventory.sources.prometheus.pods import missing
 from orchestration.inventory.sources.prometheus.queries import PRESENT
 from orchestration.inventory.sources.prometheus.window import (
@@ -63,8 +63,13 @@ class PrometheusSource:
         if days:
             client = Client(self.address, progress)
             blanks = self._blanks(client, month, days, now)
+            hinted: set[str] = set()
             for day in days:
-                self._fetch_day(client, folder, day, blanks, now, progress)
+                found = self._fetch_day(client, folder, day, blanks, now, progress)
+                for metric, hint in found.hints.items():
+                    if metric not in hinted:
+                        progress(f"{self.uri}: {hint}")
+                        hinted.add(metric)
         for gap in folder.gaps():
             progress(f"{self.uri}: {gap}")
         return folder.files()
@@ -84,7 +89,8 @@ class PrometheusSource:
             start,
             end,
         )
-        if blanks == [Blank(start, end, is_open=True)] and len(days) == len(month.days):
+        has_none_yet = days == [day for day in month.days if day_start(day) < now]
+        if has_none_yet and blanks == [Blank(start, end, is_open=True)]:
             raise missing(self.uri, PRESENT.metric, f"in {month}")
         return blanks
 
@@ -96,7 +102,8 @@ class PrometheusSource:
         blanks: list[Blank],
         now: dt.datetime,
         progress: Progress,
-    ) -> None:
+    ) -> Day:
+        """Ask for one day and write it."""
         began, asked = time.monotonic(), client.requests
         found = gather_day(client, self.address, day, blanks)
         # What lacks its end may only be late: a server that is down is asked again.
@@ -112,10 +119,9 @@ class PrometheusSource:
             found.gaps,
             is_complete=is_over and not is_silent,
         )
-        for hint in found.hints:
-            progress(f"{self.uri}: {hint}")
         progress(
             f"{self.uri}: {day}: {found.pod_hour_count:,} pod-hours of"
             f" {found.pod_count:,} pods on {found.node_count:,} nodes,"
             f" {client.requests - asked} queries, {time.monotonic() - began:.1f} s"
         )
+        return found

@@ -62,7 +62,7 @@ class Day:
         pod_hours: Batches of rows, an hour each, as they are made.
         node_hours: The same of nodes.
         gaps: What is not known.
-        hints: Facts that no pod had, and how to have them.
+        hints: By metric that no pod had: what that means, and how to have it.
         pod_hour_count: Rows of pods.
         pod_count: Pods.
         node_count: Nodes.
@@ -71,7 +71,7 @@ class Day:
     pod_hours: Iterator[pa.RecordBatch]
     node_hours: Iterator[pa.RecordBatch]
     gaps: list[Gap]
-    hints: list[str]
+    hints: dict[str, str]
     pod_hour_count: int
     pod_count: int
     node_count: int
@@ -100,7 +100,7 @@ def gather_day(
     gaps = _blank_gaps(blanks, midnight)
     end = window.first + window.count * HOUR_SECONDS
     if any(blank.start <= window.first and blank.end >= end for blank in blanks):
-        return Day(iter(()), iter(()), gaps, [], 0, 0, 0)
+        return Day(iter(()), iter(()), gaps, {}, 0, 0, 0)
 
     when = f"on {day}"
     nodes = find_nodes(asker, address.uri, when)
@@ -115,20 +115,19 @@ def gather_day(
         queries.POD_LABELS, len(pods), lambda found: next(iter(pods.rows(found)), None)
     )
 
-    hints = [
-        f"{metric} has no sample {when}, so that {effect}."
+    effects = dict.fromkeys(pods.lacks, "times are exact to the scrape only")
+    if len(labels[0]) == 1:
+        effects["kube_pod_labels"] = "no pod has labels"
+    if not np.isfinite(usage.vcpu).any():
+        effects[queries.CPU] = "vCPU use is not measured"
+    if not np.isfinite(usage.memory_gib).any():
+        effects[queries.MEMORY] = "memory use is not measured"
+    hints = {
+        metric: f"no label or sample of {metric} {when}: {effect}."
         f" {queries.HOW_TO_SWITCH_ON[metric]} to have it."
-        for is_missing, metric, effect in (
-            (len(labels[0]) == 1, "kube_pod_labels", "no pod has labels"),
-            (not np.isfinite(usage.vcpu).any(), queries.CPU, "vCPU use is not measured"),
-            (
-                not np.isfinite(usage.memory_gib).any(),
-                queries.MEMORY,
-                "memory use is not measured",
-            ),
-        )
-        if is_missing and len(pods)
-    ]
+        for metric, effect in effects.items()
+        if len(pods)
+    }
     gaps += _use_gaps(usage.is_measured[first : first + 24], midnight)
     gaps += _unplaced(pods, nodes, seconds[:, first : first + 24], midnight)
 

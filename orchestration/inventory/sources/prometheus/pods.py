@@ -71,6 +71,7 @@ class Pods:
         by_name: Entries of each (namespace, name); several over time.
         start, end: When bound, Unix seconds, half-open; shape (pods,).
         node: Entry in ``Nodes``; -1 if its node is none that is known.
+        lacks: Metrics that would have told times more exactly, and have no sample.
     """
 
     row_of: dict[str, int] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class Pods:
     start: Floats = field(default_factory=lambda: np.empty(0))
     end: Floats = field(default_factory=lambda: np.empty(0))
     node: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    lacks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.uid)
@@ -104,7 +106,8 @@ def missing(uri: str, metric: str, when: str) -> PodledgerError:
     """The error for a metric without which there are no pod-hours."""
     return PodledgerError(
         f"{uri} has no sample of {metric} {when}. {HOW_TO_SWITCH_ON[metric]}; check"
-        " &selector= in PODLEDGER_PODS if the server holds several clusters."
+        " &selector= in PODLEDGER_PODS if the server holds several clusters. If there was"
+        " no such cluster then, leave the source out."
     )
 
 
@@ -191,6 +194,8 @@ def find_pods(asker: Asker, nodes: Nodes, uri: str) -> Pods:
 def _set_times(pods: Pods, last_seen: Floats, asker: Asker) -> None:
     half_step = asker.step / 2
     start = _latest(asker, queries.SCHEDULED, pods)
+    if len(pods) and np.isnan(start).all():
+        pods.lacks.append(queries.SCHEDULED.metric)
     if np.isnan(start).any():
         first_seen = asker.grid(queries.POD_FIRST_SEEN, len(pods), pods.rows)
         start = np.where(np.isnan(start), _min(first_seen) - half_step, start)
@@ -199,6 +204,8 @@ def _set_times(pods: Pods, last_seen: Floats, asker: Asker) -> None:
     if any(True for _ in asker.ask(queries.PHASE_PRESENT)):
         # A container that ended has a completion time while others of its pod still run.
         completed = np.where(np.isnan(finished), np.nan, completed)
+    elif len(pods):
+        pods.lacks.append(queries.PHASE_PRESENT.metric)
     end = np.where(np.isnan(completed), finished, completed)
     end = np.where(np.isnan(end), last_seen + half_step, end)
     pods.start, pods.end = start, np.maximum(start, end)

@@ -1,8 +1,8 @@
 """A small cluster of known truth, as its exporters would have told it to Prometheus.
 
 Holds pods with the oddities that real clusters have, over some 27 hours, and what their
-pod-hours are by definition. kube-state-metrics is scraped by two replicas, every minute;
-cAdvisor every half minute. The truth is worked out from the specification, not from samples.
+pod-hours are by definition. kube-state-metrics is scraped by two replicas every minute,
+cAdvisor every half minute. The truth comes of the specification, not of the samples.
 """
 
 from __future__ import annotations
