@@ -128,7 +128,13 @@ def _from_entries(
     if not pc.all(is_there).as_py() and len(is_there):
         rows = rows[np.asarray(is_there)]
         items, indices = items.filter(is_there), indices.filter(is_there)
-    return _assembled(names, rows, codes[np.asarray(indices)], items, len(values))
+    places = np.asarray(indices)
+    if len(names) < len(codes):
+        # Some keys become one: of these, the first by its own spelling is to count.
+        ranks = np.asarray(pc.rank(raw.dictionary, tiebreaker="dense")).astype(np.int64)
+        order = np.lexsort((ranks[places], rows))
+        rows, places, items = rows[order], places[order], items.take(pa.array(order))
+    return _assembled(names, rows, codes[places], items, len(values))
 
 
 def _from_json(values: pa.DictionaryArray, spell: Callable[[str], str]) -> Maps:
