@@ -41,6 +41,9 @@ WHOLE_DEVICES = frozenset(
 )
 """Resources that count as one device a unit and that no node label divides."""
 
+PHYSICAL_DEVICE = "podledger/physical-device"
+"""Devices that were counted as physical ones already, as in AWS's own split rows."""
+
 NEURON_CORE = "aws.amazon.com/neuroncore"
 
 NEURON_CORES_PER_DEVICE = {
@@ -193,6 +196,8 @@ def _share(resource: str, node: NodeProfile) -> _Share:
         return _replicated(_mig_slice(mig, node), node, f"{mig['advertised']}.replicas")
     if resource in WHOLE_DEVICES:
         return _whole(node)
+    if resource == PHYSICAL_DEVICE:
+        return _Share(Fraction(1), "counted as a physical device")
     if resource == NEURON_CORE:
         return _neuron_core(node)
     if resource == VIRTUAL_GPU:

@@ -17,6 +17,7 @@ from orchestration.inventory.sources.files import FolderSource, S3Source
 from orchestration.inventory.sources.interface import Source, SourceFile
 from orchestration.inventory.sources.opencost import OpenCostFiles, OpenCostSource
 from orchestration.inventory.sources.prometheus import PrometheusSource
+from orchestration.inventory.sources.scad import ScadSource
 
 __all__ = ["SOURCES", "Source", "SourceFile", "parse_source"]
 
@@ -31,6 +32,8 @@ SOURCES: dict[str, Callable[[str], Source]] = {
     "prometheus+http": PrometheusSource.from_uri,
     "prometheus+https": PrometheusSource.from_uri,
     "s3": S3Source.from_uri,
+    "scad+file": ScadSource.from_uri,
+    "scad+s3": ScadSource.from_uri,
 }
 """From the scheme of a URI to what makes its source; ValueError says what the URI lacks."""
 

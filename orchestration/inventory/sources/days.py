@@ -213,6 +213,21 @@ def day_start(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
 
 
+def stretches(hours: Iterable[dt.datetime], subject: str, consequence: str) -> list[Gap]:
+    """Hours of which nothing is known as gaps, those that touch as one.
+
+    Args:
+        hours: Starts of the hours, UTC, in any order.
+        subject: As in ``Gap``.
+        consequence: As in ``Gap``.
+    """
+    gaps: list[Gap] = []
+    for hour in sorted(hours):
+        start = gaps.pop().start if gaps and gaps[-1].end == hour else hour
+        gaps.append(Gap(start, hour + dt.timedelta(hours=1), subject, consequence))
+    return gaps
+
+
 def _write_rows(
     batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema, path: Path
 ) -> None:

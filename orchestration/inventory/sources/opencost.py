@@ -30,6 +30,7 @@ from orchestration.inventory.sources.days import (
     DayFolder,
     Gap,
     day_start,
+    stretches,
 )
 from orchestration.inventory.sources.fields import Fields
 from orchestration.inventory.sources.interface import Progress, SourceFile
@@ -430,14 +431,11 @@ def _hours(start: dt.datetime, end: dt.datetime) -> list[dt.datetime]:
 
 def _gaps(hours: Sequence[dt.datetime], known: Iterable[dt.datetime]) -> list[Gap]:
     """Stretches of hours of which there is no allocation at all."""
-    gaps: list[Gap] = []
-    for hour in sorted(set(hours) - set(known)):
-        start = hour
-        if gaps and gaps[-1].end == hour:
-            start = gaps.pop().start
-        consequence = "no pod is known, and what nodes cost then stays unallocated"
-        gaps.append(Gap(start, hour + _HOUR, "allocation of any pod", consequence))
-    return gaps
+    return stretches(
+        set(hours) - set(known),
+        "allocation of any pod",
+        "no pod is known, and what nodes cost then stays unallocated",
+    )
 
 
 def _of_hours(table: pa.Table, hours: Sequence[dt.datetime]) -> pa.Table:
