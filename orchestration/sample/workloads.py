@@ -291,7 +291,7 @@ def _harbor_workloads(calendar: Calendar) -> list[Workload]:
             name="chat-8b",
             kind="Deployment",
             groups=("g6-base", "g6-peak"),
-            shifts=calendar.autoscaled("chat-8b", 2, 6),
+            shifts=calendar.autoscaled("chat-8b", 2, 7),
             use=Use(vcpu=4.1, memory_gib=19.0, devices=0.83, follows_traffic=True),
             vcpu=6,
             memory_gib=24,
