@@ -38,7 +38,7 @@ class Address:
         selector: PromQL matchers that select the cluster in a shared store; may be empty.
         user: For basic authentication; None without.
         password: For basic authentication.
-        token_file: File whose text is the bearer token; read at each fetch.
+        token_file: File whose text is the bearer token; read at each request.
         sigv4_region: Region to sign requests for, as Amazon Managed Prometheus wants.
         tenant: Value of ``X-Scope-OrgID``, as Mimir wants.
         step: Seconds between the instants at which presence is looked at.
