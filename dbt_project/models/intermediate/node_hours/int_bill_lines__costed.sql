@@ -101,7 +101,8 @@ final as (
         resource_tags,
         is_of_reservation,
         is_aws_split_row,
-        (
+        -- A line that lacks what decides it carries none: null would be neither.
+        coalesce(
             not is_aws_split_row
             and line_type in ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage')
             and operation like 'RunInstances%'
@@ -113,7 +114,8 @@ final as (
                     coalesce(product_family, '') = ''
                     and {{ regexp_like('usage_type', '(^|-)' ~ instance_usage() ~ '(:|$)') }}
                 )
-            )
+            ),
+            false
         ) as carries_instance,
         coalesce(
             nullif(billed_type, ''),

@@ -6,9 +6,20 @@ lines as (
 
 ),
 
+-- Lines name their delivery and file, not their root: exports of one name in two roots
+-- are held against their lines together.
 files as (
 
-    select * from {{ ref('stg_cur__bill_files') }}
+    select
+        billing_month,
+        bill_export,
+        delivery_id,
+        source_file,
+        sum(row_count) as row_count,
+        sum(unblended_usd) as unblended_usd,
+        sum(money_usd) as money_usd
+    from {{ ref('stg_cur__bill_files') }}
+    group by billing_month, bill_export, delivery_id, source_file
 
 ),
 
@@ -17,6 +28,7 @@ reread as (
     select
         billing_month,
         bill_export,
+        delivery_id,
         source_file,
         count(*) as row_count,
         sum(line_item_unblended_cost) as unblended_usd,
@@ -26,7 +38,7 @@ reread as (
             {% endfor %}
         ) as money_usd
     from lines
-    group by billing_month, bill_export, source_file
+    group by billing_month, bill_export, delivery_id, source_file
 
 ),
 
@@ -35,8 +47,9 @@ final as (
     select
         coalesce(files.billing_month, reread.billing_month) as billing_month,
         coalesce(files.bill_export, reread.bill_export) as bill_export,
+        coalesce(files.delivery_id, reread.delivery_id) as delivery_id,
         coalesce(files.source_file, reread.source_file) as source_file,
-        coalesce(files.row_count, 0) as delivered_rows,
+        coalesce(files.row_count, 0)::bigint as delivered_rows,
         coalesce(reread.row_count, 0) as read_rows,
         coalesce(files.unblended_usd, 0)::decimal(38, 10) as delivered_usd,
         coalesce(reread.unblended_usd, 0)::decimal(38, 10) as read_usd,
@@ -48,6 +61,7 @@ final as (
         on
             files.billing_month = reread.billing_month
             and files.bill_export = reread.bill_export
+            and files.delivery_id = reread.delivery_id
             and files.source_file = reread.source_file
 
 )
