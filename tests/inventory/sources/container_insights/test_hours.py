@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +302,36 @@ def test_nodes_are_known_by_any_event_of_theirs(read: Any) -> None:
         (INSTANCE, 5, "g5.12xlarge"),
         ("i-0fedcba9876543210", 7, "g5.12xlarge"),
     ]
+
+
+def test_pods_of_a_known_world_are_bound_within_the_sampling_step(read: Any) -> None:
+    draw = random.Random(11)
+    lives = {}
+    streams = []
+    for number in range(25):
+        start = at("03:00:00") + dt.timedelta(seconds=draw.randrange(4 * 3600))
+        end = start + dt.timedelta(seconds=draw.randrange(120, 3 * 3600))
+        lives[f"uid-{number}"] = (start, end)
+        phase = dt.timedelta(seconds=draw.randrange(60))
+        streams.append(
+            [
+                pod(
+                    moment,
+                    kubernetes={"pod_id": f"uid-{number}", "pod_name": f"p-{number}"},
+                )
+                for moment in moments(start + phase, end)
+            ]
+        )
+    found = {(row["pod_uid"], row["usage_hour"].hour): row for row in read(*streams)}
+    off = []
+    for uid, (start, end) in lives.items():
+        for hour in range(2, 12):
+            begin = at(f"{hour:02}:00:00")
+            truth = (
+                min(end, begin + dt.timedelta(hours=1)) - max(start, begin)
+            ).total_seconds()
+            seconds = found[uid, hour]["bound_seconds"] if (uid, hour) in found else 0
+            off.append(seconds - max(truth, 0))
+    assert max(map(abs, off)) <= 60
+    assert any(off), "phases are drawn so that some are off"
+    assert {row["vcpu_requested"] for row in found.values()} == {1.5}
