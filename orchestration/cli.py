@@ -169,7 +169,7 @@ def refresh() -> None:
         from orchestration.inventory.catalogue import refresh as rewrite
 
         try:
-            done = rewrite(boto3.client("ec2"))
+            done = rewrite(boto3.client("ec2"), SEED)
         except (BotoCoreError, ClientError) as error:
             raise PodledgerError(
                 f"EC2 does not list its instance types ({error}), and the catalogue is as"

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from orchestration.close.contract import TABLES
 from orchestration.close.figures import exact
 from orchestration.close.manifest import MANIFEST_NAME, Manifest, read_manifest
-from orchestration.duck import connect, quote
+from orchestration.close.warehouse import parquet
+from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 
 _EXAMPLES = 3
@@ -125,7 +126,7 @@ def _row_differences(
     connection: duckdb.DuckDBPyConnection, name: str, a: Path, b: Path
 ) -> Iterator[str]:
     """Rows that one file has more often than the other, and what money they carry."""
-    files = {"A": f"read_parquet({quote(str(a))})", "B": f"read_parquet({quote(str(b))})"}
+    files = {"A": parquet(a), "B": parquet(b)}
     for side, other in (("A", "B"), ("B", "A")):
         connection.execute(
             f"create or replace temp table only_in_{side} as"

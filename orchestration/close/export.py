@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import duckdb
 
 from orchestration.close.contract import TABLES, PublishedTable
+from orchestration.close.warehouse import parquet
 from orchestration.duck import quote
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
@@ -110,7 +111,7 @@ class TableExporter:
             f" {self._rows(source.month, day)} order by {', '.join(self.table.order_by)})"
             f" to {quote(str(path))} (format parquet, compression zstd)"
         )
-        written = self._tally(source, f"from read_parquet({quote(str(path))})")
+        written = self._tally(source, f"from {parquet(path)}")
         if written != expected:
             raise PodledgerError(
                 f"{path.name} of {self.name} was written with {written}, but"

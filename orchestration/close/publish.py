@@ -36,8 +36,7 @@ from orchestration.close.ledger import (
 )
 from orchestration.close.manifest import BasisTotals, Manifest
 from orchestration.close.provenance import Provenance, code_version, read_provenance
-from orchestration.close.warehouse import open_warehouse
-from orchestration.duck import quote
+from orchestration.close.warehouse import open_warehouse, parquet
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.months import Month
@@ -231,7 +230,7 @@ def _lake_files(lake: Lake, table: str, month: Month) -> str:
             f"{month} is not published: the lake at {lake.root} has no {table} of it. Run"
             f" the whole close: podledger close {month}."
         )
-    return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}])"
+    return parquet(*paths)
 
 
 def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, BasisTotals]:

@@ -19,7 +19,8 @@ from orchestration.close.contract import CONTROLS, SCAD_SPLIT_COLUMNS, SCAD_UNUS
 from orchestration.close.controls import Control, in_catalogue_order
 from orchestration.close.ledger import Revision
 from orchestration.close.manifest import BasisTotals, Manifest
-from orchestration.duck import connect, quote
+from orchestration.close.warehouse import parquet
+from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 
 BASIS = "amortized"
@@ -158,7 +159,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
             Unallocated(*row)
             for row in connection.execute(
                 f"select reason, resource, sum({BASIS}_usd) as usd"
-                f" from {_files(revision.path, 'unallocated/*.parquet')}"
+                f" from {parquet(revision.path / 'unallocated' / '*.parquet')}"
                 " group by reason, resource order by usd desc, reason, resource"
             ).fetchall()
         ],
@@ -166,7 +167,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
             Remainder(*row)
             for row in connection.execute(
                 f"select category, sum(unblended_usd), sum({BASIS}_usd) as usd"
-                f" from {_files(revision.path, 'remainder.parquet')}"
+                f" from {parquet(revision.path / 'remainder.parquet')}"
                 " group by category order by usd desc, category"
             ).fetchall()
         ],
@@ -176,10 +177,6 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
         namespace_count=len(namespaces),
         workload_count=len(workloads),
     )
-
-
-def _files(folder: Path, pattern: str) -> str:
-    return f"read_parquet({quote(f'{folder}/{pattern}')})"
 
 
 def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spender]:
@@ -197,7 +194,7 @@ def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spen
                     filter (where line_item_usage_type like '%Accelerator-Hours'),
                 0
             )
-        from {_files(folder, "scad/*.parquet")}
+        from {parquet(folder / "scad" / "*.parquet")}
         group by 1, 2, 3, 4
         """
     ).fetchall()
@@ -236,7 +233,7 @@ def _dearest_first(spenders: Iterable[Spender]) -> list[Spender]:
 
 def _controls(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Control]:
     rows = connection.execute(
-        f"select {', '.join(CONTROLS.columns)} from {_files(folder, 'controls.parquet')}"
+        f"select {', '.join(CONTROLS.columns)} from {parquet(folder / 'controls.parquet')}"
         f" order by {', '.join(CONTROLS.order_by)}"
     ).fetchall()
     return in_catalogue_order(Control(*row) for row in rows)

@@ -1,7 +1,7 @@
-"""Reading the warehouse without ever writing to it.
+"""Reading the warehouse without ever writing to it, and Parquet files as they are.
 
-Holds the one way in which this room opens the DuckDB file that dbt fills. Queries stand
-where their answers are used.
+Holds the one way in which this room opens the DuckDB file that dbt fills, and the one in
+which it reads Parquet. Queries stand where their answers are used.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ def open_warehouse(
             ) from error
         connection.execute("use podledger.main")
         yield connection
+
+
+def parquet(*paths: Path) -> str:
+    """SQL that reads Parquet files, a pattern allowed in each path.
+
+    Folders are named like ``revision=001``, and DuckDB would make columns of them.
+    """
+    listed = ", ".join(quote(str(path)) for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
 def _first_line(error: Exception) -> str:

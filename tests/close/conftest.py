@@ -7,6 +7,7 @@ pods, with idle accelerators unallocated and tax in the remainder.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -57,13 +58,39 @@ class ClosedWorld:
             for statement in statements:
                 connection.execute(statement)
 
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(self.settings.warehouse), read_only=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def set_bill(self, usd: Decimal) -> None:
+        """Make the bill of each payer in the lake another one."""
+        put_rows(
+            self.lake,
+            self.month,
+            "raw/bill_lines",
+            BILL_LINES,
+            [
+                {"bill_payer_account_id": payer, "line_item_unblended_cost": usd}
+                for payer in PAYERS
+            ],
+        )
+
     def with_settings(self, **changes: object) -> Settings:
         return self.settings.model_copy(update=changes)
 
 
+@pytest.fixture(scope="session")
+def closed_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The world as it is built; each test works on a copy."""
+    return build_world(
+        tmp_path_factory.mktemp("closed") / "home", Month(2026, 10)
+    ).settings.home
+
+
 @pytest.fixture
-def world(tmp_path: Path, october: Month) -> ClosedWorld:
-    return build_world(tmp_path / "home", october)
+def world(closed_home: Path, tmp_path: Path, october: Month) -> ClosedWorld:
+    home = shutil.copytree(closed_home, tmp_path / "home")
+    return ClosedWorld(Settings(home=home), october)
 
 
 def build_world(home: Path, month: Month) -> ClosedWorld:
