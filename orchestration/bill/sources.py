@@ -81,7 +81,7 @@ def _damage_told() -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise DamagedFileError(f"holds text that is no UTF-8 ({error})") from error
+        raise DamagedFileError(f"has columns whose names are no UTF-8 ({error})") from error
     except pa.ArrowException as error:
         problem = str(error).splitlines()[0]
         row = re.search(r"\bRow #(\d+): (.*)", problem)
@@ -131,10 +131,12 @@ class _CsvSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._unpacked() as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+            # Rows behind the header may be read with it; pyarrow says which is no UTF-8.
+            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
             try:
                 self.names: tuple[str, ...] = tuple(next(csv.reader(text), ()))
-            except csv.Error as error:
+                "".join(self.names).encode()
+            except (csv.Error, UnicodeEncodeError) as error:
                 raise DamagedFileError(f"has no header of columns ({error})") from error
         self.is_empty = not self.names
 

@@ -183,7 +183,7 @@ def test_a_manifest_that_leads_out_of_its_export_is_refused(
 ) -> None:
     writers.legacy(root, [line()])
     writers.legacy_files(root, [], keys=[key])
-    with pytest.raises(PodledgerError, match="cur-Manifest.json names"):
+    with pytest.raises(PodledgerError, match=r"cur-Manifest.json names"):
         read(root)
 
 
@@ -192,7 +192,7 @@ def test_a_cur2_manifest_that_leads_out_of_its_export_is_refused(
 ) -> None:
     for key in ("s3://billing/../../etc/passwd", "s3://billing/x/etc/passwd"):
         writers.cur2_files(root, [], keys=[key])
-        with pytest.raises(PodledgerError, match="exp-Manifest.json names"):
+        with pytest.raises(PodledgerError, match=r"exp-Manifest.json names"):
             read(root)
 
 
@@ -208,22 +208,26 @@ def test_a_manifest_of_another_month_is_refused(root: Path, read: Callable) -> N
     manifest = json.loads(path.read_text())
     manifest["billingPeriod"]["start"] = "20260901T000000.000Z"
     path.write_text(json.dumps(manifest))
-    with pytest.raises(PodledgerError, match="20260901T000000.000Z, and its folder is of 20"):
+    with pytest.raises(
+        PodledgerError, match=r"20260901T000000.000Z, and its folder is of 20"
+    ):
         read(root)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"reportKeys": []}', '{"dataFiles": ["x"]}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"reportKeys": []}', '{"dataFiles": ["x"]}']
+)
 def test_a_manifest_that_is_none_is_refused(
     content: str, root: Path, read: Callable
 ) -> None:
     writers.put(root / "cur" / writers.PERIOD / "cur-Manifest.json", content)
-    with pytest.raises(PodledgerError, match="cur-Manifest.json"):
+    with pytest.raises(PodledgerError, match=r"cur-Manifest.json"):
         read(root)
 
 
 def test_a_root_that_lacks_the_month_says_what_it_has(root: Path, read: Callable) -> None:
     (root / "exp/metadata/BILLING_PERIOD=2026-09").mkdir(parents=True)
-    with pytest.raises(PodledgerError, match="no bill for 2026-10.*has 2026-09"):
+    with pytest.raises(PodledgerError, match=r"no bill for 2026-10.*has 2026-09"):
         read(root)
 
 

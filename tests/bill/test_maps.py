@@ -95,7 +95,9 @@ def test_json_keeps_numbers_as_they_are_written() -> None:
     assert dicts(texts) == [{"a": "1.50", "b": "true", "d": "12345678901234567890"}, {}]
 
 
-@pytest.mark.parametrize("text", ["{", "7", '"x"', '{"a": {"b": 1}}', '[{"a": 1}]', "[" * 9999])
+@pytest.mark.parametrize(
+    "text", ["{", "7", '"x"', '{"a": {"b": 1}}', '[{"a": 1}]', "[" * 9999]
+)
 def test_text_that_is_no_map_is_refused_with_its_row(text: str) -> None:
     with pytest.raises(BadCellError) as refused:
         as_maps(pa.array(["{}", None, text]), normal_name)

@@ -69,7 +69,7 @@ LEGACY_TAGS = {
 
 
 def line(**changes: Any) -> Line:
-    """An On-Demand instance-hour, changed as the arguments say; None takes a column away."""
+    """An On-Demand instance-hour, changed as the arguments say; None is no column."""
     usual: Line = {
         "identity_line_item_id": "abc",
         "identity_time_interval": "2026-10-05T07:00:00Z/2026-10-05T08:00:00Z",
@@ -210,7 +210,7 @@ def _type_of(name: str) -> pa.DataType:
 
 
 def _as_type(cell: Any, kind: pa.DataType) -> Any:
-    if cell is None or cell == "" and not pa.types.is_string(kind):
+    if cell is None or (cell == "" and not pa.types.is_string(kind)):
         return None
     if pa.types.is_timestamp(kind) and isinstance(cell, str):
         return datetime.fromisoformat(cell).astimezone(UTC)
