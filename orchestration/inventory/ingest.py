@@ -10,33 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
-from orchestration.inventory.casts import (
-    CODED,
-    MICROSECONDS_AN_HOUR,
-    BadValueError,
-    as_hours,
-    as_quantities,
-    as_seconds,
-    as_text,
-    as_whole_hours,
-    refuse_nulls,
-)
-from orchestration.inventory.contract import CONTRACTS, MAPS, Column, Content, Contract
-from orchestration.inventory.fold import FILE, ROW, fold
-from orchestration.inventory.maps import as_maps, canonical_json
+from orchestration.inventory.casts import CODED, MICROSECONDS_AN_HOUR
+from orchestration.inventory.contract import CONTRACTS, Content, Contract
+from orchestration.inventory.fold import fold
+from orchestration.inventory.maps import canonical_json
 from orchestration.inventory.readers import read_batches
+from orchestration.inventory.rows import rows_in_month
 from orchestration.inventory.sharing import sharing_labels
 from orchestration.inventory.sources.interface import Kind, Progress, Source, SourceFile
 from orchestration.inventory.spool import Spool
@@ -45,7 +34,10 @@ from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import HOUR, INVENTORY_FILES, STRING
 
-MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
+_MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
+
+_FILES_TOLD = 100
+"""Of more files, as collectors write them by the hour, only each 100th is told."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +115,11 @@ def ingest_inventory(
             for position, file in enumerate(files):
                 read = _read_file(file, position, month, spools[file.kind], work)
                 reads.append(read)
-                progress(
-                    f"{file}: {read.row_count:,} rows, {read.rows_in_month:,} of {month}"
-                )
+                if len(files) <= _FILES_TOLD or (position + 1) % _FILES_TOLD == 0:
+                    progress(
+                        f"{position + 1} of {len(files)} files: {file},"
+                        f" {read.row_count:,} rows, {read.rows_in_month:,} of {month}"
+                    )
         with ExitStack() as replaced:
             folders = {
                 table: replaced.enter_context(lake.replace(f"raw/{table}", month))
@@ -168,89 +162,24 @@ def _read_file(
     file: SourceFile, position: int, month: Month, spool: Spool, work: Path
 ) -> _FileRead:
     """Check and cast one file's rows of the month, and part them by day."""
-    row_count = rows_in_month = 0
+    row_count = kept_count = 0
     for batch in read_batches(file, CONTRACTS[file.kind], work):
         numbers = np.arange(row_count, row_count + len(batch)) + 1
         row_count += len(batch)
-        rows = _rows_in_month(batch, numbers, file, position, month)
+        rows = rows_in_month(batch, numbers, file, position, month)
         if len(rows):
-            rows_in_month += len(rows)
+            kept_count += len(rows)
             spool.append(rows, _days(rows["usage_hour"], month))
     with file.path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return _FileRead(sha256, row_count, rows_in_month)
-
-
-def _rows_in_month(
-    batch: pa.RecordBatch,
-    numbers: NDArray[np.int64],
-    file: SourceFile,
-    position: int,
-    month: Month,
-) -> pa.RecordBatch:
-    """The batch's rows of the month, in the contract's form, with their origin."""
-    contract = CONTRACTS[file.kind]
-    with _told_where(file, "usage_hour", numbers):
-        hours = as_hours(batch["usage_hour"])
-        refuse_nulls(hours)
-    start, end = (
-        pa.scalar(moment.replace(tzinfo=None), HOUR) for moment in (month.start, month.end)
-    )
-    is_in_month = pc.and_(pc.greater_equal(hours, start), pc.less(hours, end))
-    batch = batch.filter(is_in_month)
-    numbers = numbers[np.asarray(is_in_month)]
-    columns = []
-    for column in contract.columns:
-        with _told_where(file, column.name, numbers):
-            columns.append(_cast(batch, column))
-    columns += [pa.array(np.full(len(batch), position, np.int32)), pa.array(numbers)]
-    return pa.RecordBatch.from_arrays(
-        columns, names=[*(column.name for column in contract.columns), FILE, ROW]
-    )
-
-
-def _cast(batch: pa.RecordBatch, column: Column) -> pa.Array:
-    """One column in the contract's form; one that the file does not have is null."""
-    if column.name in batch.schema.names:
-        values = batch[column.name]
-    else:
-        values = pa.nulls(len(batch))
-    if column.content in MAPS:
-        return as_maps(values, column.content)
-    values = _CASTS[column.content](values)
-    if not column.is_nullable:
-        refuse_nulls(values)
-    return values
-
-
-_CASTS: dict[Content, Callable[[pa.Array], pa.Array]] = {
-    Content.TEXT: as_text,
-    Content.HOUR: as_whole_hours,
-    Content.SECONDS: as_seconds,
-    Content.QUANTITY: as_quantities,
-}
-
-
-@contextmanager
-def _told_where(
-    file: SourceFile, column: str, numbers: NDArray[np.int64]
-) -> Iterator[None]:
-    """Say of a bad value where it stands; ``numbers`` are the rows of the cast array."""
-    try:
-        yield
-    except BadValueError as error:
-        row = "" if error.row is None else f", row {numbers[error.row]}"
-        raise PodledgerError(
-            f"{file}{row}, column {column}: {error.problem}. Correct the file, or the"
-            " query that wrote it, and read the month again."
-        ) from None
+    return _FileRead(sha256, row_count, kept_count)
 
 
 def _days(hours: pa.TimestampArray, month: Month) -> NDArray[np.int64]:
     """Days since the month's first."""
     start = pa.scalar(month.start.replace(tzinfo=None), HOUR).cast(pa.int64()).as_py()
     since = np.asarray(hours.cast(pa.int64())) - start
-    return cast("NDArray[np.int64]", since // MICROSECONDS_A_DAY)
+    return cast("NDArray[np.int64]", since // _MICROSECONDS_A_DAY)
 
 
 def _write_days(

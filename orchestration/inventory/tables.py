@@ -1,7 +1,7 @@
 """Coded text and Parquet in one canonical form, so that equal rows are equal bytes.
 
 Holds what makes a written file depend on its rows alone: dictionaries sorted and without
-leftovers, one row group, and settings that no default can change.
+leftovers, row groups of a fixed size, and settings that no default can change.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _FEW_VALUES = frozenset(
     {"usage_hour", "bound_seconds", "vcpu_requested", "memory_requested_gib"}
 )
 """Columns besides text whose values repeat enough for a dictionary."""
+
+_ROW_GROUP_ROWS = 1 << 20
+"""What the split reads at a time; a day of 40,000 pods."""
 
 _DICTIONARY_BYTES = 64 << 20
 """A day's uids overflow the default of 1 MiB at some 20,000 pods, and files double."""
@@ -60,7 +63,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     pq.write_table(
         table,
         path,
-        row_group_size=max(len(table), 1),
+        row_group_size=_ROW_GROUP_ROWS,
         version="2.6",
         compression="zstd",
         compression_level=1,

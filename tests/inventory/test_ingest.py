@@ -278,7 +278,21 @@ def test_each_file_read_is_recorded_with_its_digest(inventory):
         ("node_hours/x.csv", "node_hours", 1),
     ]
     assert all(len(file["sha256"]) == 64 and file["size_bytes"] > 0 for file in files)
-    assert inventory.told[0] == f"b.csv of {inventory.root}: 1 rows, 1 of 2026-10"
+    assert inventory.told[:2] == [
+        f"1 of 2 files: b.csv of {inventory.root}, 1 rows, 1 of 2026-10",
+        f"2 of 2 files: node_hours/x.csv of {inventory.root}, 1 rows, 1 of 2026-10",
+    ]
+
+
+def test_hourly_files_are_told_by_the_hundred(inventory):
+    for number in range(201):
+        inventory.write(f"{number:03}.csv", inventory.pod(pod_uid=f"uid-{number}"))
+    assert inventory.read().pod_hours == 201
+    told = [line for line in inventory.told if " files: " in line]
+    assert [line.partition(":")[0] for line in told] == [
+        "100 of 201 files",
+        "200 of 201 files",
+    ]
 
 
 def test_only_a_day_is_folded_at_a_time(inventory, monkeypatch):
