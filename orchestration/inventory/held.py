@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 
 from orchestration.inventory.accelerators import CLAIM_DOMAIN, GPU_FRACTION, GPU_MEMORY
 
@@ -60,7 +59,7 @@ def held_accelerators(
 
 
 def claimed_resource(driver: str, mig_profile: str | None = None) -> str:
-    """Spell the devices of a DRA claim.
+    """Spell the devices of a DRA claim; the quantity is the pod's part of them.
 
     Args:
         driver: As in the claim's ``status.allocation``, like ``gpu.nvidia.com``.
@@ -68,17 +67,6 @@ def claimed_resource(driver: str, mig_profile: str | None = None) -> str:
     """
     suffix = f"/mig-{mig_profile}" if mig_profile else ""
     return f"{CLAIM_DOMAIN}/{driver}{suffix}"
-
-
-def claimed_quantity(allocated: int, pods: int) -> float:
-    """A pod's part of a claim's devices: claims that pods share are divided equally.
-
-    Args:
-        allocated: Devices of one kind that the claim was allocated; those allocated for
-            administration (``adminAccess``) are nobody's and do not count.
-        pods: Pods that hold the claim (``status.reservedFor``), at least 1.
-    """
-    return float(Fraction(allocated, pods))
 
 
 def _positive(text: str | None) -> float:
