@@ -78,7 +78,7 @@ def _on_demand(payer: Payer, node: Node, seconds: Integers) -> Batch:
 def _spot(payer: Payer, node: Node) -> Batch:
     """Spot lines lack most attributes: the type stands in the usage type only.
 
-    Legacy reports have no public On-Demand cost on them either.
+    Legacy reports put a public On-Demand cost of 0 on them.
     """
     group = node.group
     on_demand = payer.on_demand_rate(node)
@@ -89,9 +89,13 @@ def _spot(payer: Payer, node: Node) -> Batch:
     step = usd("0.0001")
     rate = np.round(waves * 100).astype(np.int64) * (on_demand // 10_000) // step * step
     pool = int(hex_id(payer.month, f"pool {group.name}", 4), 16) % 90 + 1
-    money = {"line_item_unblended_cost": rounded(for_seconds(rate, seconds))}
-    if payer.account_id == MANAGEMENT:
-        money["pricing_public_on_demand_cost"] = rounded(for_seconds(on_demand, seconds))
+    is_company = payer.account_id == MANAGEMENT
+    money = {
+        "line_item_unblended_cost": rounded(for_seconds(rate, seconds)),
+        "pricing_public_on_demand_cost": rounded(
+            for_seconds(on_demand * is_company, seconds)
+        ),
+    }
     batch = _instance_lines(
         payer,
         node,

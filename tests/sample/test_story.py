@@ -292,7 +292,7 @@ ODDITIES = {
     "use not measured": "vcpu_used is null and memory_used_gib is null",
     "devices not measured": "accelerators_requested != '{}' and accelerators_used is null",
     "a part of an hour": "bound_seconds < 600",
-    "most vCPUs of a GPU node": "workload_name = 'tokenize-corpus' and vcpu_requested > 100",
+    "vCPUs of a GPU node": "workload_name = 'tokenize-corpus' and vcpu_requested > 100",
     "team and model": 'labels like \'%"model":"chat-8b"%\' and labels like \'%"team":%\'',
 }
 
