@@ -1,0 +1,67 @@
+"""The files of one hour, as the file source reads them.
+
+Holds their names, their bytes, and where their gaps are told:
+
+    <root>/cluster=<name>/day=2026-10-01/pod_hours_2026-10-01T05.parquet
+                                         node_hours_2026-10-01T05.parquet
+
+An hour without pods has a file without rows: the collector was there. Gaps are JSON in the
+Parquet metadata under ``podledger.gaps``, so that they are never apart from their rows.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestration.collector.hours import Hour
+from orchestration.collector.quantities import utc
+from orchestration.inventory.sources.days import Gap
+from orchestration.inventory.sources.interface import Kind
+
+GAPS = b"podledger.gaps"
+"""Key of the Parquet metadata that holds the gaps."""
+
+
+def hour_files(cluster: str, hour: int, content: Hour) -> Iterator[tuple[str, bytes]]:
+    """The names and the bytes of an hour's files; the same hour gives the same bytes."""
+    tables: dict[Kind, pa.Table] = {
+        "node_hours": content.node_hours,
+        "pod_hours": content.pod_hours,
+    }
+    for kind, table in tables.items():
+        yield file_name(cluster, kind, hour), _parquet(table, content.gaps)
+
+
+def file_name(cluster: str, kind: Kind, hour: int) -> str:
+    """Name of an hour's file below the root."""
+    start = utc(hour)
+    return (
+        f"{cluster_folder(cluster)}/day={start:%Y-%m-%d}/{kind}_{start:%Y-%m-%dT%H}.parquet"
+    )
+
+
+def cluster_folder(cluster: str) -> str:
+    """Folder of a cluster below the root."""
+    return f"cluster={quote(cluster, safe='')}"
+
+
+def _parquet(table: pa.Table, gaps: Sequence[Gap]) -> bytes:
+    told = [
+        {
+            "start": gap.start.isoformat(),
+            "end": gap.end.isoformat(),
+            "subject": gap.subject,
+            "consequence": gap.consequence,
+        }
+        for gap in gaps
+    ]
+    described = table.replace_schema_metadata({GAPS: json.dumps(told)})
+    buffer = io.BytesIO()
+    pq.write_table(described, buffer, compression="zstd")
+    return buffer.getvalue()
