@@ -88,9 +88,8 @@ def as_text(values: pa.Array) -> pa.DictionaryArray:
         codes = values.cast(CODED)
         codes.dictionary.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise BadCellError(
-            None, f"the column holds text that is no UTF-8 ({error})"
-        ) from None
+        row, cell = _first_undecodable(values)
+        raise BadCellError(row, f"{printed(cell)} is no UTF-8 text") from error
     empty = pc.index(codes.dictionary, "").as_py()
     if empty < 0:
         return codes
@@ -316,6 +315,18 @@ def _exact(text: str) -> Decimal:
     if exact and exact.adjusted() >= 38:
         raise ValueError("is above 38 digits")
     return exact if exact.adjusted() > -100 else Decimal(0)
+
+
+def _first_undecodable(values: pa.Array) -> tuple[int | None, bytes | None]:
+    """The first cell of a column of text that is no UTF-8."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    for row, cell in enumerate(values.cast(pa.large_binary()).to_pylist()):
+        try:
+            (cell or b"").decode()
+        except UnicodeDecodeError:
+            return row, cell
+    return None, None
 
 
 def _parsed(

@@ -35,6 +35,7 @@ OURS = ("bill_export", "delivery_id", "source_file")
 MAPS = ("product", "resource_tags")
 """Columns that are maps in CUR 2.0 and one column a key in legacy reports."""
 
+_PREFIXES = tuple(f"{name}_" for name in MAPS)
 _PLAIN = frozenset(BILL_LINES.names) - {*OURS, *MAPS}
 
 
@@ -88,6 +89,8 @@ def match_columns(names: Sequence[str]) -> Columns:
                     f"has the column {name} twice: {names[found[name]]!r} and {written!r}"
                 )
             found[name] = place
+        elif name.startswith(_PREFIXES) and written in names[:place]:
+            raise BadColumnsError(f"has the column {written!r} twice")
         for whole in MAPS:
             if name.startswith(f"{whole}_"):
                 keys[whole].append((name.removeprefix(f"{whole}_"), place))

@@ -87,7 +87,7 @@ def read_bill(
         deliveries: What AWS delivered, one an export.
         month: The billing month of all of them.
         lake: Where the tables lie.
-        scratch: Not used: files are streamed as they are.
+        scratch: Folder for what does not fit in memory; a bill is streamed and leaves none.
         progress: Told each file that is read.
 
     Raises:

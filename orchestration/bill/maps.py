@@ -70,7 +70,9 @@ def as_maps(values: pa.Array, spell: Callable[[str], str]) -> Maps:
         return columns_as_maps(list(columns), len(values))
     if pa.types.is_map(kind):
         keys, items = values.keys, values.items
-    elif pa.types.is_list(kind) and _is_entry(kind.value_type):
+    elif (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_entry(
+        kind.value_type
+    ):
         entries = values.values
         keys, items = entries.field("key"), entries.field("value")
     else:

@@ -71,6 +71,15 @@ def test_a_column_that_stands_twice_is_refused(root: Path, read: Callable) -> No
         read(root)
 
 
+def test_a_tag_that_stands_twice_is_refused(root: Path, read: Callable) -> None:
+    header, rows = writers.legacy_rows([line()])
+    place = header.index("resourceTags/user:Team")
+    text = writers.csv_text([*header, header[place]], [[*row, row[place]] for row in rows])
+    writers.legacy_files(root, [("cur-1.csv.gz", gzip.compress(text))])
+    with pytest.raises(PodledgerError, match="'resourceTags/user:Team' twice"):
+        read(root)
+
+
 def test_the_region_falls_back_on_the_older_attribute(
     root: Path, read: Callable, rows: Callable
 ) -> None:

@@ -139,6 +139,20 @@ def test_tables_of_a_file_are_joined_without_loss(
         assert [row["identity_line_item_id"] for row in rows()] == list(map(str, range(10)))
 
 
+def test_row_groups_of_any_size_are_joined_without_loss(
+    root: Path, read: Callable, rows: Callable
+) -> None:
+    """Each row group of a Parquet file has dictionaries of its own."""
+    world = [line(line_item_resource_id=f"i-{number}") for number in range(50)]
+    (path,) = writers.cur2(root, world)
+    pq.write_table(pq.ParquetFile(path).read(), path, row_group_size=7)
+    read(root)
+    assert [row["line_item_resource_id"] for row in rows()] == [f"i-{n}" for n in range(50)]
+    assert all(
+        row["product"] == {"gpu": "1", "memory": "16 GiB", "vcpu": "4"} for row in rows()
+    )
+
+
 @pytest.mark.parametrize(
     ("month", "name", "row_count", "unblended"),
     [

@@ -39,6 +39,7 @@ def test_every_form_of_a_map_reads_the_same(world: list[dict[str, str] | None]) 
     forms = [
         maps,
         pa.array(pairs, pa.list_(entry)),
+        pa.array(pairs, pa.large_list(entry)),
         pa.array(world, structs),
         pa.array([None if one is None else json.dumps(one) for one in world], pa.string()),
     ]
