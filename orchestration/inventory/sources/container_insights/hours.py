@@ -38,15 +38,6 @@ create table moments as
 -- One row a pod (or container) and moment, whoever and however many reported it.
 select
     instance_id, pod_uid, part, t,
-    max(cluster_name) as cluster_name,
-    max(node_name) as node_name,
-    max(instance_type) as instance_type,
-    max(namespace) as namespace,
-    max(pod_name) as pod_name,
-    max(workload_type) as workload_type,
-    max(workload_name) as workload_name,
-    max(deployment) as deployment,
-    max(labels) as labels,
     bool_and(is_over) as is_over,
     max(vcpu_requested) as vcpu_requested,
     max(memory_requested_gib) as memory_requested_gib,
@@ -63,6 +54,26 @@ group by instance_id, pod_uid, part, t
 order by instance_id, pod_uid, part, t
 """
 
+_PODS = """
+create table pods as
+-- Who a pod is, as the day's last event has it, and since when it is seen.
+select
+    instance_id, pod_uid,
+    max(cluster_name) as cluster_name,
+    max(node_name) as node_name,
+    max(instance_type) as instance_type,
+    max(namespace) as namespace,
+    max(pod_name) as pod_name,
+    arg_max(workload_type, t) as workload_type,
+    arg_max(workload_name, t) as workload_name,
+    arg_max(deployment, t) as deployment,
+    arg_max(labels, t) as labels,
+    min(t) filter (not is_over) as seen_t
+from samples
+where kind in ('pod', 'container')
+group by instance_id, pod_uid
+"""
+
 _UNIT_HOURS = """
 create table unit_hours as
 with followed as (
@@ -75,7 +86,7 @@ with followed as (
 ),
 spans as (
     select
-        *,
+        * exclude (next_t, is_over_next),
         case
             when next_t is null then t + $interval
             when is_over_next then least(next_t, t + $interval)
@@ -86,7 +97,7 @@ spans as (
 ),
 cut as (
     select
-        * exclude (next_t, is_over_next),
+        *,
         least(bound_until, t + $interval) as measured_until,
         unnest(range(t // $hour, (bound_until - 1) // $hour + 1)) as hour
     from spans
@@ -103,15 +114,6 @@ pieces as (
 )
 select
     instance_id, pod_uid, part, hour,
-    max(cluster_name) as cluster_name,
-    max(node_name) as node_name,
-    max(instance_type) as instance_type,
-    max(namespace) as namespace,
-    max(pod_name) as pod_name,
-    arg_max(workload_type, t) as workload_type,
-    arg_max(workload_name, t) as workload_name,
-    arg_max(deployment, t) as deployment,
-    arg_max(labels, t) as labels,
     sum(bound)::bigint as bound,
     {means}
 from pieces
@@ -132,13 +134,7 @@ def _mean(name: str) -> str:
 _DEVICES = """
 create table devices as
 -- Devices by pod: a sample belongs to the pod that bore the name last.
-with pods as (
-    select instance_id, namespace, pod_name, pod_uid, min(t) as t
-    from moments
-    where not is_over
-    group by all
-),
-names as (
+with names as (
     -- Events of Neuron do not tell the namespace.
     select instance_id, pod_name, max(namespace) as namespace
     from pods
@@ -162,7 +158,7 @@ asof join pods
     on named.instance_id = pods.instance_id
     and named.namespace = pods.namespace
     and named.pod_name = pods.pod_name
-    and named.t + $interval >= pods.t
+    and named.t + $interval >= pods.seen_t
 order by named.instance_id, pods.pod_uid, named.kind, named.part, named.t
 """
 
@@ -215,26 +211,21 @@ units as (
     from unit_hours as hours
     inner join of_day using (instance_id, pod_uid, part)
 ),
-pods as (
+whole as (
     -- Containers add up to their pod, each weighed by its own time.
     select
         instance_id, pod_uid, hour,
-        max(cluster_name) as cluster_name,
-        max(node_name) as node_name,
-        max(instance_type) as instance_type,
-        max(namespace) as namespace,
-        max(pod_name) as pod_name,
-        max(workload_type) as workload_type,
-        max(workload_name) as workload_name,
-        max(deployment) as deployment,
-        max(labels) as labels,
         max(bound) as bound_microseconds,
         {pod_sums}
     from units
     group by instance_id, pod_uid, hour
 )
-select pods.*, held.gpus, held.neuron_cores, busy.gpus_busy, busy.cores_busy
-from pods
+select
+    pods.* exclude (seen_t),
+    whole.* exclude (instance_id, pod_uid),
+    held.gpus, held.neuron_cores, busy.gpus_busy, busy.cores_busy
+from whole
+inner join pods using (instance_id, pod_uid)
 left join held using (instance_id, pod_uid)
 left join busy using (instance_id, pod_uid, hour)
 order by instance_id, hour, pod_uid
@@ -331,6 +322,7 @@ def day_of_hours(
             return connection.execute(statement, {name: values[name] for name in names})
 
         run(_MOMENTS)
+        run(_PODS)
         run(_UNIT_HOURS.replace("{means}", ",\n    ".join(map(_mean, _MEASURES))))
         for statement in (_DEVICES, _HELD, _BUSY):
             run(statement)

@@ -283,8 +283,8 @@ def test_what_a_type_must_have_its_schema_requires(real_data: Path) -> None:
         unread = {"AutoScalingGroupName", "CloudWatchMetrics", "Sources", "Version"}
         unread |= {"UltraServer", "Service", "Type", "Timestamp", "PodName", "InstanceType"}
         unread |= {"GpuDevice", "ContainerName", "NeuronDevice", "NodeName"}
-        if kind == "Node":
-            unread |= {"kubernetes"}
+        if kind.startswith("Node"):
+            unread |= {"kubernetes", "NeuronCore"}
         assert set(schema["required"]) <= set(REQUIRED[kind]) | unread, kind
 
 

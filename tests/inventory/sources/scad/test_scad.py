@@ -28,7 +28,7 @@ INSTANCE = "i-0123456789abcdef0"
 POD = "web-6c9f8d7b4f-x2x7p"
 UID = "2f4ff5ac-c813-41e9-a31d-06e9dde32928"
 HOUR = dt.datetime.fromisoformat("2026-10-01T05:00:00")
-AFTER = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
+AFTER = dt.datetime(2026, 10, 2, 12, tzinfo=dt.UTC)
 USAGE = {"vcpu": "vCPU", "memory": "GB", "accelerator": "Accelerator"}
 TAGS = {
     "aws_eks_cluster_name": "prod",
@@ -225,7 +225,8 @@ def test_a_world_split_and_fed_back_as_split_rows_splits_the_same(
     ]
     draw.shuffle(published)
     uri = deliver(tmp_path / "bill", published)
-    ingest_inventory([parse_source(uri)], october, lake, tmp_path / "scratch")
+    source = ScadSource(uri, str(tmp_path / "bill"), lambda: AFTER)
+    ingest_inventory([source], october, lake, tmp_path / "scratch")
     (path,) = lake.files("raw/pod_hours", october)
     again = pq.ParquetFile(path).read()
     requests = set(again["accelerators_requested"].to_pylist()) - {"{}"}
