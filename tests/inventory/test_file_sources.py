@@ -105,14 +105,21 @@ def test_s3_prefix_is_a_folder_and_not_the_begin_of_a_name(inventory, bucket):
     assert inventory.read(f"s3://{BUCKET}/pods/a.csv").file_count == 1
 
 
+def test_s3_prefix_with_nothing_but_its_folder_is_an_empty_inventory(inventory, bucket):
+    bucket.put_object(Bucket=BUCKET, Key="pods/", Body=b"")
+    assert inventory.read(f"s3://{BUCKET}/pods").pod_hours == 0
+
+
 def test_s3_objects_come_once_and_again_when_they_change(inventory, bucket):
     inventory.write("a.csv", inventory.pod())
     upload(bucket, inventory, "")
     uri = f"s3://{BUCKET}"
     (first,) = fetched(uri, inventory)
+    assert inventory.told == [f"{uri}: copying 1 of 1 objects"]
     written = first.path.stat().st_mtime_ns
     assert fetched(uri, inventory) == [first]
     assert first.path.stat().st_mtime_ns == written
+    assert len(inventory.told) == 1
     first.path.write_bytes(b"cut")
     assert fetched(uri, inventory) == [first]
     assert first.path.stat().st_size > 3

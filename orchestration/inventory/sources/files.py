@@ -112,24 +112,23 @@ class S3Source:
         """Copy the inventory objects, of whatever month, that are not here yet."""
         try:
             client = boto3.client("s3")
-            objects = {
-                self._name(entry["Key"]): entry
-                for entry in self._objects(client)
-                if not entry["Key"].endswith("/")
-            }
-            files = []
-            for name, entry in sorted(objects.items()):
+            found: dict[SourceFile, ObjectTypeDef] = {}
+            for entry in self._objects(client):
                 path = landing / self.bucket / _object_digest(entry) / "object"
-                file = _inventory_file(self.uri, name, path)
+                file = _inventory_file(self.uri, self._name(entry["Key"]), path)
                 if file is not None:
-                    self._download(client, entry, path)
-                    files.append(file)
+                    found[file] = entry
+            missing = [file for file in sorted(found) if not _is_here(file, found[file])]
+            if missing:
+                progress(f"{self.uri}: copying {len(missing):,} of {len(found):,} objects")
+            for file in missing:
+                self._download(client, found[file], file.path)
         except (BotoCoreError, ClientError) as error:
             raise PodledgerError(
                 f"The inventory {self.uri} cannot be read ({error}). Check the bucket, the"
                 " AWS credentials, and that they allow s3:ListBucket and s3:GetObject."
             ) from error
-        return files
+        return sorted(found)
 
     def _objects(self, client: S3Client) -> Iterator[ObjectTypeDef]:
         """The objects at or beneath the prefix, and not those that only begin like it."""
@@ -142,7 +141,8 @@ class S3Source:
                 key = entry["Key"]
                 if not self.prefix or key == self.prefix or self._is_beneath(key):
                     found = True
-                    yield entry
+                    if not key.endswith("/"):
+                        yield entry
         if not found:
             raise PodledgerError(
                 f"The inventory {self.uri} holds no objects. Check the bucket and the"
@@ -159,8 +159,6 @@ class S3Source:
 
     def _download(self, client: S3Client, entry: ObjectTypeDef, path: Path) -> None:
         """Copy one object as it was listed, whole or not at all."""
-        if path.exists() and path.stat().st_size == entry["Size"]:
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{uuid.uuid4().hex}.partial")
         try:
@@ -201,6 +199,11 @@ def _inventory_file(source: str, name: str, path: Path) -> SourceFile | None:
         is_gzipped=is_gzipped,
         path=path,
     )
+
+
+def _is_here(file: SourceFile, entry: ObjectTypeDef) -> bool:
+    """Whether the copy of an object is whole; its state is in the copy's path."""
+    return file.path.exists() and file.path.stat().st_size == entry["Size"]
 
 
 def _object_digest(entry: ObjectTypeDef) -> str:
