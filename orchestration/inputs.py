@@ -6,11 +6,15 @@ Holds that one decision. Reading what lies at the roots is the bill's and the in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.sample import ensure_sample
 from orchestration.settings import Settings
+
+BILLS_OWN_PODS = "scad://bill"
+"""In ``PODLEDGER_PODS``: the split rows of AWS in the bill itself, at all of its roots."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
             sample's pods, or the other way round, would add up and mean nothing.
     """
     if settings.bill and settings.pods:
-        return Inputs(settings.bill, settings.pods, is_sample=False)
+        return Inputs(settings.bill, _pod_roots(settings), is_sample=False)
     if settings.bill or settings.pods:
         is_set, is_missing = (
             ("PODLEDGER_BILL", "PODLEDGER_PODS")
@@ -47,3 +51,17 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
         tuple(str(root) for root in sample.pod_roots),
         is_sample=True,
     )
+
+
+def _pod_roots(settings: Settings) -> tuple[str, ...]:
+    """The configured inventories, with the bill's own pods spelled out by root."""
+    roots: list[str] = []
+    for uri in settings.pods:
+        roots += map(_as_scad, settings.bill) if uri == BILLS_OWN_PODS else [uri]
+    return tuple(roots)
+
+
+def _as_scad(bill_root: str) -> str:
+    if "://" in bill_root:
+        return f"scad+{bill_root}"
+    return f"scad+{Path(bill_root).expanduser().absolute().as_uri()}"

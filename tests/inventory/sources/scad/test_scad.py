@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.errors import PodledgerError
+from orchestration.inputs import resolve_inputs
 from orchestration.inventory.accelerators import NodeProfile, devices
 from orchestration.inventory.equivalents import resolve_equivalents
 from orchestration.inventory.ingest import ingest_inventory
@@ -22,6 +23,7 @@ from orchestration.inventory.sources.scad import ScadSource
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import BASES, RESOURCES
+from orchestration.settings import Settings
 from tests.split.conftest import GPUS, node_hour, pod_hour, split_rows
 
 INSTANCE = "i-0123456789abcdef0"
@@ -340,6 +342,18 @@ def test_a_split_row_that_tells_of_no_pod_hour_is_named(
         fetched(uri, october, tmp_path / "landing")
     assert problem in str(failure.value)
     assert not list((tmp_path / "landing").rglob("2026-10-*.parquet"))
+
+
+def test_the_bill_itself_may_be_the_inventory(tmp_path: Path, october: Month) -> None:
+    folder = tmp_path / "a bill"
+    settings = Settings(
+        bill=(str(folder), "s3://bucket/cur"), pods=("scad://bill", "/pods"), home=tmp_path
+    )
+    roots = resolve_inputs(settings, october).pod_roots
+    assert roots == (f"scad+{folder.as_uri()}", "scad+s3://bucket/cur", "/pods")
+    deliver(folder, [split_row("vcpu", 1.0), split_row("memory", 1.0)])
+    (row,), _ = fetched(roots[0], october, tmp_path / "landing")
+    assert row["pod_uid"] == UID
 
 
 @pytest.mark.parametrize("uri", ["scad+s3:///prefix", "scad+file://host/folder"])
