@@ -92,7 +92,7 @@ def find_deliveries(
             folder above one or more exports.
         month: The billing month.
         landing: Folder for copies of S3 objects,
-            ``<export>/<YYYY-MM>/<delivery id>/...``.
+            ``<bucket>/<export's folder>/<YYYY-MM>/<delivery id>/...``.
         progress: Told what is copied.
 
     Returns:
@@ -213,15 +213,10 @@ def _delivery(
     progress: Callable[[str], None],
 ) -> Delivery:
     """Bring the files that the contents name to disk."""
-    folder = (
-        landing
-        / _folder_name(contents.export)
-        / place.month.label
-        / _folder_name(contents.delivery_id)
-    )
     files = []
     for file in contents.files:
         if isinstance(store, S3Store):
+            folder = _landing_folder(landing, store, place, contents)
             target = folder / file.key.removeprefix(place.export_folder)
             path = land(store, file.key, target, progress=progress)
         else:
@@ -237,6 +232,18 @@ def _delivery(
         files=tuple(files),
         manifest=contents.manifest_key,
         notes=contents.notes,
+    )
+
+
+def _landing_folder(
+    landing: Path, store: S3Store, place: Place, contents: Contents
+) -> Path:
+    """A delivery's own folder: two exports may bear one name in two places."""
+    where = [store.bucket, *store.key(place.export_folder).strip("/").split("/")]
+    return landing.joinpath(
+        *(_folder_name(part) for part in where if part),
+        place.month.label,
+        _folder_name(contents.delivery_id),
     )
 
 

@@ -233,3 +233,24 @@ def test_athenas_layout_is_read_from_s3_too(
     writers.athena(root, [line()], [tax()])
     upload()
     assert read(f"s3://{BUCKET}/pre").row_count == 2
+
+
+def test_exports_of_one_name_in_two_places_land_apart(
+    s3: Any, root: Path, october: Month, tmp_path: Path
+) -> None:
+    """Two payers may both call their export cur2: neither may overwrite the other."""
+    for prefix, payer in (("a", "111111111111"), ("b", "222222222222")):
+        folder = tmp_path / prefix
+        folder.mkdir()
+        writers.cur2(
+            folder, [line(bill_payer_account_id=payer)], execution="20261103T0000Z-b"
+        )
+        for path in folder.rglob("*"):
+            if path.is_file():
+                key = f"{prefix}/{path.relative_to(folder)}"
+                s3.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+    deliveries = find_deliveries(
+        [f"s3://{BUCKET}/a", f"s3://{BUCKET}/b"], october, landing=tmp_path / "l"
+    )
+    digests = [hashlib.sha256(d.files[0].path.read_bytes()).hexdigest() for d in deliveries]
+    assert len({d.files[0].path for d in deliveries}) == len(set(digests)) == 2
