@@ -20,6 +20,7 @@ import pyarrow as pa
 from orchestration.bill.exports import Manifest, find_manifests, list_months
 from orchestration.close.ledger import latest
 from orchestration.close.warehouse import open_warehouse
+from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 from orchestration.inputs import Inputs, resolve_inputs
 from orchestration.inventory.casts import BadValueError, as_hours
@@ -208,9 +209,9 @@ def _hours(
     start, end = (moment.replace(tzinfo=None) for moment in (month.start, month.end))
     found: dict[str, set[dt.datetime]] = {}
     scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch) as folder:
+    with TemporaryDirectory(dir=scratch) as folder, connect(Path(folder)) as connection:
         for file in (file for file in files if file.kind == "pod_hours"):
-            for batch in read_batches(file, only, Path(folder)):
+            for batch in read_batches(file, only, Path(folder), connection):
                 for cluster, hour in _distinct(batch, file):
                     if start <= hour < end:
                         found.setdefault(cluster or "", set()).add(hour)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from orchestration.duck import connect
 from orchestration.inventory.casts import CODED, MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import CONTRACTS, Content, Contract
 from orchestration.inventory.fold import fold
@@ -109,11 +110,16 @@ def ingest_inventory(
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="inventory-") as folder:
         work = Path(folder)
-        with Spool(work / "pod_hours") as pods, Spool(work / "node_hours") as nodes:
+        with (
+            Spool(work / "pod_hours") as pods,
+            Spool(work / "node_hours") as nodes,
+            connect(work / "duckdb") as connection,
+        ):
             spools: dict[Kind, Spool] = {"pod_hours": pods, "node_hours": nodes}
             reads = []
             for position, file in enumerate(files):
-                read = _read_file(file, position, month, spools[file.kind], work)
+                rows = read_batches(file, CONTRACTS[file.kind], work, connection)
+                read = _read_file(file, position, rows, month, spools[file.kind])
                 reads.append(read)
                 if len(files) <= _FILES_TOLD or (position + 1) % _FILES_TOLD == 0:
                     progress(
@@ -159,11 +165,15 @@ def _no_pods(inventory: InventoryRead, month: Month) -> str:
 
 
 def _read_file(
-    file: SourceFile, position: int, month: Month, spool: Spool, work: Path
+    file: SourceFile,
+    position: int,
+    batches: Iterable[pa.RecordBatch],
+    month: Month,
+    spool: Spool,
 ) -> _FileRead:
     """Check and cast one file's rows of the month, and part them by day."""
     row_count = kept_count = 0
-    for batch in read_batches(file, CONTRACTS[file.kind], work):
+    for batch in batches:
         numbers = np.arange(row_count, row_count + len(batch)) + 1
         row_count += len(batch)
         rows = rows_in_month(batch, numbers, file, position, month)

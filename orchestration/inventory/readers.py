@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import is_text
 from orchestration.inventory.contract import Contract
@@ -33,14 +32,19 @@ _CSV_BLOCK_BYTES = 8 << 20
 
 
 def read_batches(
-    file: SourceFile, contract: Contract, scratch: Path
+    file: SourceFile,
+    contract: Contract,
+    scratch: Path,
+    connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
     """Read a file's rows, in order.
 
     Args:
         file: The file.
         contract: Which columns to read; others are left unread.
-        scratch: Empty folder for what a format needs on disk while it is read.
+        scratch: Folder for what a format needs on disk while it is read.
+        connection: To DuckDB, of no other use while the file is read: a month may have
+            thousands of small files, and to connect takes longer than to read one.
 
     Yields:
         Batches of those columns of the contract that the file has, text and maps as the
@@ -55,7 +59,7 @@ def read_batches(
         elif file.file_format == "csv":
             yield from _read_csv(file, contract)
         else:
-            yield from _read_ndjson(file, contract, scratch)
+            yield from _read_ndjson(file, contract, scratch, connection)
     except (
         pa.ArrowException,
         duckdb.Error,
@@ -99,7 +103,10 @@ def _read_csv(file: SourceFile, contract: Contract) -> Iterator[pa.RecordBatch]:
 
 
 def _read_ndjson(
-    file: SourceFile, contract: Contract, scratch: Path
+    file: SourceFile,
+    contract: Contract,
+    scratch: Path,
+    connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
     """Values as their JSON text, by DuckDB's reader."""
     path = file.path
@@ -109,12 +116,11 @@ def _read_ndjson(
         with _opened(file) as stream, path.open("wb") as unpacked:
             shutil.copyfileobj(stream, unpacked, 1 << 20)
     columns = {column.name: "VARCHAR" for column in contract.columns}
-    with connect(scratch) as connection:
-        rows = connection.execute(
-            f"from read_json($path, format = 'newline_delimited', columns = {columns})",
-            {"path": re.sub(r"([*?\[])", r"[\1]", str(path))},
-        )
-        yield from rows.to_arrow_reader(BATCH_ROWS)
+    rows = connection.execute(
+        f"from read_json($path, format = 'newline_delimited', columns = {columns})",
+        {"path": re.sub(r"([*?\[])", r"[\1]", str(path))},
+    )
+    yield from rows.to_arrow_reader(BATCH_ROWS)
 
 
 def _present(names: list[str], file: SourceFile, contract: Contract) -> list[str]:
