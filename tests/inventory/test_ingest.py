@@ -3,6 +3,9 @@
 import datetime as dt
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +15,7 @@ import pytest
 from orchestration.errors import PodledgerError
 from orchestration.inventory import ingest
 from orchestration.schemas import NODE_HOURS, POD_HOURS
+from orchestration.settings import PROJECT_DIR
 
 FORMATS = ("a.parquet", "a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.gz", "a.jsonl")
 
@@ -266,6 +270,37 @@ def test_a_process_that_dies_while_writing_leaves_the_month_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         inventory.read()
     assert inventory.content() == before
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from orchestration.inventory import ingest
+from orchestration.inventory.sources import parse_source
+from orchestration.lake import Lake
+from orchestration.months import Month
+
+ingest.write_table = lambda table, path: os.kill(os.getpid(), signal.SIGKILL)
+root, home = sys.argv[1:]
+ingest.ingest_inventory(
+    [parse_source(root)], Month(2026, 10), Lake(Path(home)), Path(home) / "scratch"
+)
+"""
+
+
+def test_a_killed_process_leaves_the_month_as_it_was_and_in_nobodys_way(inventory):
+    inventory.write("a.csv", inventory.pod())
+    inventory.read()
+    before = inventory.content()
+    inventory.write("b.csv", *world(inventory))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_WRITING, inventory.root, inventory.lake.home],
+        cwd=PROJECT_DIR,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert inventory.content() == before
+    assert inventory.read().pod_hours == 13
 
 
 def test_each_file_read_is_recorded_with_its_digest(inventory):
