@@ -164,11 +164,9 @@ def as_amounts(values: pa.Array, scale: int) -> Amounts:
         raise BadCellError(None, f"the column holds {kind}, not numbers")
     codes = as_text(values)
     meanings = _from_texts(pc.ascii_trim_whitespace(codes.dictionary), scale)
-    counts = np.bincount(
-        np.asarray(codes.indices.drop_null()), minlength=len(meanings.kept)
-    )
     meanings.refuse_bad(lambda code: _first_row(codes, code))
-    return Amounts(meanings.kept.take(codes.indices), *meanings.rounding(counts))
+    moved = None if meanings.moved is None else meanings.moved.take(codes.indices)
+    return Amounts(meanings.kept.take(codes.indices), *_rounding(moved))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -209,16 +207,13 @@ class _Meanings:
         if rows:
             raise BadCellError(min(rows), rows[min(rows)])
 
-    def rounding(self, counts: NDArray[np.int64]) -> tuple[int, Decimal]:
-        """How many values were rounded and by how much, if each occurs so many times."""
-        if self.moved is None:
-            return 0, Decimal(0)
-        is_moved = np.asarray(pc.not_equal(self.moved, 0).fill_null(False)) & (counts > 0)
-        moved = self.moved.filter(pa.array(is_moved))
-        total = Decimal(0)
-        for amount, count in zip(moved.to_pylist(), counts[is_moved], strict=True):
-            total = EXACT.add(total, EXACT.multiply(amount, int(count)))
-        return int(counts[is_moved].sum()), total
+
+def _rounding(moved: pa.Array | None) -> tuple[int, Decimal]:
+    """How many values were rounded, and by how much altogether."""
+    if moved is None:
+        return 0, Decimal(0)
+    count: int = pc.sum(pc.not_equal(moved, 0)).as_py() or 0
+    return count, pc.sum(moved).as_py() or Decimal(0)
 
 
 def _from_doubles(values: pa.DoubleArray, scale: int) -> Amounts:
@@ -240,7 +235,7 @@ def _from_doubles(values: pa.DoubleArray, scale: int) -> Amounts:
     if others.size:
         meanings = _from_texts(pa.array(floats[others]).cast(STRING), scale)
         meanings.refuse_bad(lambda position: int(others[position]))
-        rounded, moved = meanings.rounding(np.ones(others.size, np.int64))
+        rounded, moved = _rounding(meanings.moved)
         words = _words(kept).copy()
         words[others] = _words(meanings.kept)
         kept = _decimals(words, scale)

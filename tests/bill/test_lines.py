@@ -127,6 +127,29 @@ def test_reading_a_month_again_replaces_it(
     assert len(rows("raw/bill_files")) == 1
 
 
+def test_a_full_disk_leaves_both_tables_as_they_were(
+    root: Path,
+    read: Callable,
+    rows: Callable,
+    lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lines of one delivery beside the record of another would pass for a whole bill."""
+    writers.cur2(root, [line()])
+    read(root)
+    before = rows(), rows("raw/bill_files")
+    writers.cur2(root, [line(), tax()])
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        read(root)
+    assert (rows(), rows("raw/bill_files")) == before
+    assert list((lake.root / ".incoming").iterdir()) == []
+
+
 def test_tables_of_a_file_are_joined_without_loss(
     root: Path, read: Callable, rows: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
