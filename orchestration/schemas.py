@@ -164,9 +164,11 @@ NODE_HOURS = pa.schema(
         pa.field("sharing_labels", STRING, nullable=False),
     ]
 )
-"""``raw/node_hours``: unique by (``instance_id``, ``usage_hour``), sorted so. May be empty.
+"""``raw/node_hours``: files as in ``raw/pod_hours``; unique by (``instance_id``,
+``usage_hour``), sorted so.
 
-``sharing_labels`` are those labels that decide what a device request counts as.
+``sharing_labels`` are those labels, and counts that the node advertises, that decide what
+a device request counts as (``inventory/sharing.py``).
 """
 
 INVENTORY_FILES = pa.schema(
