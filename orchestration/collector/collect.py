@@ -38,8 +38,8 @@ from orchestration.inventory.sources.interface import Progress
 SAVE_SECONDS = 60
 """Between two savings of the history."""
 
-RETRY_SECONDS = 60
-"""Before a file that could not be written is tried again."""
+PAUSE_SECONDS = 60
+"""After hours were written, or could not be, and before the next are."""
 
 TICK_SECONDS = 1.0
 """Between two looks at the clock while nothing happens."""
@@ -205,9 +205,10 @@ class _Collector:
                     self._store.write(name, data)
             except PodledgerError as error:
                 self._progress(str(error))
-                self._write_after = time.monotonic() + RETRY_SECONDS
+                self._write_after = time.monotonic() + PAUSE_SECONDS
                 return
             self._history.wrote(hour)
+            self._write_after = time.monotonic() + PAUSE_SECONDS
             self._progress(
                 f"{utc(hour):%Y-%m-%d %H}:00 {content.pod_hours.num_rows:,} pod-hours,"
                 f" {content.node_hours.num_rows:,} node-hours"

@@ -18,6 +18,9 @@ from orchestration.inventory.sources.interface import Progress
 DEPTH = 10
 """Owners that are followed at most: references may form a ring."""
 
+CACHED_OWNERS = 50_000
+"""Owners that are remembered; a cluster with many short jobs has ever new ones."""
+
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 
@@ -63,7 +66,11 @@ class Owners:
         return Workload(chain[-1].kind, chain[-1].name, deployment)
 
     def _controller_of(self, owner: Controller, namespace: str) -> Controller | None:
+        if owner.kind == "Node":
+            return None
         if owner.uid not in self._above:
+            if len(self._above) >= CACHED_OWNERS:
+                self._above.clear()
             self._above[owner.uid] = self._asked(owner, namespace)
         return self._above[owner.uid]
 

@@ -78,7 +78,7 @@ class PodState:
         changed_at: Last change that the API server knows of this state.
         request: What it holds.
         labels: Its labels.
-        controller: What controls it; None for bare and static pods.
+        controller: What controls it; None for bare pods, the node for static ones.
         extended_claim: Name of the claim that stands for its extended resources, which
             are counted already.
     """
@@ -130,9 +130,9 @@ def read_pod(pod: Object) -> PodState:
 
 
 def read_controller(meta: Object) -> Controller | None:
-    """The controlling owner in an object's metadata. A node is where a pod is, no owner."""
+    """The controlling owner in an object's metadata; a static pod's is its node."""
     for owner in meta.get("ownerReferences") or ():
-        if owner.get("controller") and owner["kind"] != "Node":
+        if owner.get("controller"):
             return Controller(
                 owner["apiVersion"], owner["kind"], owner["name"], owner["uid"]
             )

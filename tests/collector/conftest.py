@@ -123,6 +123,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(collecting, "FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(collecting, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(collecting, "PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -31,7 +31,11 @@ class Cluster:
         refusals: Path -> statuses of its next requests; -1 answers with half a body.
         forbidden: Paths that are answered with 403.
         requests: Paths asked for, counted; watches and lists by ``watch`` and ``list``.
+        accepts: ``Accept`` headers seen.
+        credentials: ``Authorization`` headers seen.
         page_limit: Objects of a page at most, whatever the client asks.
+        gone_as_event: Whether a position that is too old is told in the stream.
+        cut: List -> bytes of a line after which its next watch is cut.
     """
 
     def __init__(self) -> None:
@@ -47,6 +51,7 @@ class Cluster:
         self.forbidden: set[str] = set()
         self.requests: Counter[tuple[str, str]] = Counter()
         self.accepts: set[str] = set()
+        self.credentials: set[str | None] = set()
         self.page_limit = 500
         self.gone_as_event = False
         self.cut: dict[str, int] = {}
@@ -118,6 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         with cluster.changed:
             cluster.requests["watch" if is_watch else "list", path] += 1
             cluster.accepts.add(self.headers.get("Accept", ""))
+            cluster.credentials.add(self.headers.get("Authorization"))
             refused = cluster.refusals.get(path)
             status = refused.pop(0) if refused else 200
         if path in cluster.forbidden:

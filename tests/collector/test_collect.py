@@ -1,5 +1,8 @@
 """The collector against an API server over HTTP, with all that such a server does."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,14 @@ import yaml
 
 from orchestration.collector import metrics
 from orchestration.collector.collect import collect
+from orchestration.collector.journal import Journal
+from orchestration.collector.stores import FolderStore
 from orchestration.errors import PodledgerError
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.settings import PROJECT_DIR
 from tests.collector.conftest import Running, wait_until
 from tests.collector.objects import (
     HOUR,
@@ -262,6 +268,7 @@ def test_owners_are_followed_to_the_topmost_whatever_its_kind(
     cluster.put(PODS, pod("night-1-x", owner=owner("Job", "night-1", "batch/v1")))
     cluster.put(PODS, pod("llm-0", owner=owner("PyTorchJob", "llm", "kubeflow.org/v1")))
     cluster.put(PODS, pod("r1-head", owner=owner("RayCluster", "r1", "ray.io/v1")))
+    cluster.put(PODS, pod("static-node-a", owner=owner("Node", "node-a", "v1")))
     cluster.put(PODS, pod("bare"))
     watching(collector)
     assert workloads(collector.pass_hour()) == {
@@ -270,6 +277,7 @@ def test_owners_are_followed_to_the_topmost_whatever_its_kind(
         "night-1-x": ("CronJob", "night", None),
         "llm-0": ("PyTorchJob", "llm", None),
         "r1-head": ("RayService", "serve", None),
+        "static-node-a": ("Node", "node-a", None),
         "bare": (None, None, None),
     }
     assert cluster.requests["list", f"{apps}/{here}/replicasets/web-5d"] == 1
@@ -455,9 +463,8 @@ def test_an_end_that_is_reported_late_corrects_the_file_of_its_hour(
 
 
 def test_a_file_that_cannot_be_written_is_written_later(
-    collector: Running, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    collector: Running, cluster: Cluster, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("orchestration.collector.collect.RETRY_SECONDS", 0.05)
     cluster.put(PODS, pod())
     watching(collector)
     wait_until((tmp_path / "pods" / "cluster=prod").is_dir, "the folder")
@@ -468,6 +475,32 @@ def test_a_file_that_cannot_be_written_is_written_later(
     collector.heard("cannot be written")
     obstacle.unlink()
     assert seconds(collector.pass_hour()) == {"train-0": 3600}
+
+
+def test_the_command_runs_until_it_is_told_to_stop_and_keeps_what_it_knows(
+    cluster: Cluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    cluster.put(PODS, pod())
+    command = [
+        sys.executable,
+        "-c",
+        "from orchestration.cli import main; main()",
+        "collect",
+    ]
+    options = ["--cluster", "prod", "--to", str(tmp_path), "--kubeconfig", str(kubeconfig)]
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, text=True, cwd=PROJECT_DIR
+    ) as process:
+        wait_until(lambda: cluster.requests["watch", PODS] > 0, "the first watch")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(20) == 0
+    assert "Collecting prod from http://127.0.0.1" in said
+    remembered = Journal(FolderStore(tmp_path), "prod").load(print)
+    assert set(remembered.pods) == {"uid-train-0"}
+    assert set(remembered.contacts) >= {"pods"}
+    assert cluster.credentials == {"Bearer a-token"}
 
 
 # ---------------------------------------------------------------- what others read

@@ -144,14 +144,16 @@ def test_a_disrupted_pod_ends_with_the_disruption() -> None:
     assert read_pod(whole).ended_at == T0 + 7
 
 
-def test_a_static_pod_has_the_uid_of_its_object_and_no_controller() -> None:
+def test_a_static_pod_has_the_uid_of_its_object_and_its_node_as_controller() -> None:
     mirror = pod(
         uid="mirror-uid",
         owner=owner("Node", "node-a", "v1"),
         annotations={"kubernetes.io/config.mirror": "3f9c"},
     )
     state = read_pod(mirror)
-    assert (state.uid, state.controller) == ("mirror-uid", None)
+    assert state.uid == "mirror-uid"
+    assert state.controller is not None
+    assert (state.controller.kind, state.controller.name) == ("Node", "node-a")
 
 
 def test_only_a_controlling_owner_counts() -> None:

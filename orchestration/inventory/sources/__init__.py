@@ -48,6 +48,13 @@ def parse_source(uri: str) -> Source:
         PodledgerError: The scheme is none of these, or its source cannot do with the rest.
     """
     scheme = uri.partition("://")[0] if "://" in uri else "file"
+    if scheme == "kubernetes":
+        raise PodledgerError(
+            f"{uri!r} is no source of pod inventories: a Kubernetes API knows what runs now"
+            " and forgets what ran. Run podledger collect beside the cluster, which writes"
+            " each hour as files, and let PODLEDGER_PODS name the folder or s3:// prefix"
+            " that it writes to."
+        )
     problem = ""
     if scheme in SOURCES:
         try:
