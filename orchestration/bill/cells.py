@@ -163,7 +163,10 @@ def as_amounts(values: pa.Array, scale: int) -> Amounts:
     elif not is_text(kind):
         raise BadCellError(None, f"the column holds {kind}, not numbers")
     codes = as_text(values)
-    meanings = _from_texts(pc.ascii_trim_whitespace(codes.dictionary), scale)
+    texts = pc.ascii_trim_whitespace(codes.dictionary)
+    # An empty text in the dictionary would send all others the slow way.
+    texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, STRING), texts)
+    meanings = _from_texts(texts, scale)
     meanings.refuse_bad(lambda code: _first_row(codes, code))
     moved = None if meanings.moved is None else meanings.moved.take(codes.indices)
     return Amounts(meanings.kept.take(codes.indices), *_rounding(moved))
