@@ -146,13 +146,15 @@ class _Collector:
             thread.start()
         try:
             saved_at = time.monotonic()
-            while not stopping.is_set():
+            while True:
                 self._take_in()
                 self._adopt()
                 self._write(list(paths))
                 if time.monotonic() - saved_at >= SAVE_SECONDS:
                     self._save()
                     saved_at = time.monotonic()
+                if stopping.is_set():
+                    return
         finally:
             for thread in threads:
                 thread.stop()

@@ -481,15 +481,10 @@ def test_the_command_runs_until_it_is_told_to_stop_and_keeps_what_it_knows(
     cluster: Cluster, kubeconfig: Path, tmp_path: Path
 ) -> None:
     cluster.put(PODS, pod())
-    command = [
-        sys.executable,
-        "-c",
-        "from orchestration.cli import main; main()",
-        "collect",
-    ]
+    program = [sys.executable, "-c", "from orchestration.cli import main; main()"]
     options = ["--cluster", "prod", "--to", str(tmp_path), "--kubeconfig", str(kubeconfig)]
     with subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, text=True, cwd=PROJECT_DIR
+        [*program, "collect", *options], stderr=subprocess.PIPE, text=True, cwd=PROJECT_DIR
     ) as process:
         wait_until(lambda: cluster.requests["watch", PODS] > 0, "the first watch")
         process.send_signal(signal.SIGTERM)
