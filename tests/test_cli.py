@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from orchestration.inventory import catalogue
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.close.conftest import BILL, ClosedWorld, build_world
+from tests.worlds import make_world, write_cur2, write_pods
 
 HEAVY = {"dagster", "dbt", "duckdb", "pyarrow", "boto3", "numba", "moto"}
 
@@ -130,6 +132,113 @@ class TestRefusals:
         assert answer.code == 1
         assert answer.is_one_paragraph
         assert "podledger close 2026-10" in answer.err
+
+
+@pytest.fixture
+def own_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small bill and its pods, set as a user would set them. Gives their folder."""
+    world = make_world(3, instances=2, hours=2, pods=2)
+    write_cur2(world, tmp_path / "bill")
+    write_pods(world, tmp_path / "pods")
+    monkeypatch.setenv("PODLEDGER_BILL", str(tmp_path / "bill"))
+    monkeypatch.setenv("PODLEDGER_PODS", str(tmp_path / "pods"))
+    return tmp_path
+
+
+class TestClose:
+    def test_a_published_month_is_exit_code_0_and_one_object_on_stdout(
+        self, podledger: Run, own_month: Path
+    ) -> None:
+        answer = podledger("close", "2026-10", "--method", "1", "--json")
+        assert answer.code == 0, answer.err
+        told = json.loads(answer.out)
+        assert (told["month"], told["revision"], told["is_new"]) == ("2026-10", 1, True)
+        assert told["method_version"] == 1
+        assert (Path(told["path"]) / "manifest.json").is_file()
+        assert "published month" in answer.err.splitlines()
+
+    def test_a_month_without_a_bill_is_exit_code_1_and_leaves_what_was_published(
+        self, podledger: Run, own_month: Path, published: ClosedWorld
+    ) -> None:
+        shutil.rmtree(own_month / "bill")
+        (own_month / "bill").mkdir()
+        answer = podledger("close", "2026-10", "--json")
+        assert (answer.code, answer.out) == (1, "")
+        last = answer.err.splitlines()[-1]
+        assert last.startswith("podledger: There is no bill for 2026-10")
+        assert "Traceback" not in answer.err
+        assert json.loads(podledger("summary", "2026-10", "--json").out)["revision"] == 1
+
+
+class TestDoctor:
+    def test_a_month_that_could_be_closed_is_exit_code_0(
+        self, podledger: Run, own_month: Path
+    ) -> None:
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert answer.code == 0, told
+        assert "not ok" not in told
+        assert "export of 2026-10, delivered" in told
+        assert "cluster-0 has pods in all 2 hours from 2026-10-" in told
+        assert "2026-10 was not published yet" in told
+
+    def test_a_month_without_bill_or_pods_says_so_and_what_there_is(
+        self, podledger: Run, own_month: Path
+    ) -> None:
+        answer = podledger("doctor", "--month", "2026-09")
+        told = " ".join(answer.out.split())
+        assert answer.code == 1
+        assert "not ok bill No root has a bill of 2026-09" in told
+        assert "2026-10 to 2026-10, nothing of 2026-09" in told
+        assert "no pod of 2026-09 in 1 files" in told
+
+    def test_hours_without_pods_are_named(self, podledger: Run, own_month: Path) -> None:
+        world = make_world(3, instances=1, hours=5, pods=2)
+        first, last = (of(pod["usage_hour"] for pod in world.pods) for of in (min, max))
+        world.pods[:] = [pod for pod in world.pods if pod["usage_hour"] in (first, last)]
+        hole = int((last - first) / dt.timedelta(hours=1)) - 1
+        assert hole > 0
+        shutil.rmtree(own_month / "pods")
+        write_pods(world, own_month / "pods", "csv")
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert answer.code == 1
+        assert f"in {hole} hours of it none, first at" in told
+        assert f"{first + dt.timedelta(hours=1):%Y-%m-%d %H:%M}: nodes of" in told
+
+    def test_one_question_that_fails_does_not_keep_the_others_from_being_asked(
+        self, podledger: Run, own_month: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PODLEDGER_BILL", str(own_month / "nowhere"))
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert answer.code == 1
+        assert "not ok bill" in told
+        assert "ok inventory" in told
+        assert "ok catalogue" in told
+
+    def test_half_of_the_settings_is_told(
+        self, podledger: Run, own_month: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PODLEDGER_PODS")
+        answer = podledger("doctor", "--month", "2026-10")
+        assert answer.code == 1
+        assert "PODLEDGER_BILL is set and PODLEDGER_PODS is not" in " ".join(
+            answer.out.split()
+        )
+
+
+class TestSample:
+    def test_it_makes_the_month_where_it_is_told_to_and_says_how_to_use_it(
+        self, podledger: Run, tmp_path: Path
+    ) -> None:
+        answer = podledger("sample", "--out", str(tmp_path / "made"), "--month", "2027-02")
+        assert answer.code == 0
+        lines = dict(line.split("=", 1) for line in answer.out.splitlines())
+        assert set(lines) == {"PODLEDGER_BILL", "PODLEDGER_PODS"}
+        roots = [Path(root) for line in lines.values() for root in line.split(",")]
+        assert all(root.is_relative_to(tmp_path / "made") for root in roots)
+        assert all(any(root.rglob("*")) for root in roots)
 
 
 class TestSummary:

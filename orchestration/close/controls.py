@@ -214,15 +214,19 @@ class Control:
 
     @property
     def finding(self) -> str:
-        """Scope, amounts and evidence in one sentence, without its full stop."""
+        """Scope, amounts and evidence in one sentence, without its full stop.
+
+        Amounts that are all zero are left out: such a control counts something else.
+        """
+        figures = {
+            "expected": self.expected_usd,
+            "actual": self.actual_usd,
+            "residual": self.residual_usd,
+        }
         amounts = ", ".join(
             f"{word} {exact(usd)} USD"
-            for word, usd in (
-                ("expected", self.expected_usd),
-                ("actual", self.actual_usd),
-                ("residual", self.residual_usd),
-            )
-            if usd is not None
+            for word, usd in figures.items()
+            if usd is not None and any(figures.values())
         )
         said = [amounts, (self.evidence or "").strip().rstrip(".")]
         return f"{self.scope}: {'; '.join(part for part in said if part)}"

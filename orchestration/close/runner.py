@@ -12,7 +12,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import dagster as dg
 
@@ -26,6 +26,9 @@ from orchestration.settings import PROJECT_DIR, Settings, dagster_home
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The run's events are in the instance and in ``progress``; the console is the user's."""
+
+_DBT_STEP = "_models"
+"""How the names of the steps end that run dbt."""
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -76,14 +79,22 @@ def close_month(
 
 
 def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], None]:
+    """Tell of steps as they start, of models as they are built, and what steps log.
+
+    What dbt's integration logs (its command line, the files that it copies) is left out,
+    and so is what is louder than a note: the failure itself tells it better.
+    """
+
     def on_event(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
+        step = entry.step_key or ""
         if event is None:
-            # Louder ones are Dagster's own, and told better by the failure itself.
-            if entry.level == logging.INFO:
+            if entry.level == logging.INFO and not step.endswith(_DBT_STEP):
                 progress(entry.user_message)
-        elif event.event_type == dg.DagsterEventType.STEP_START and event.step_key:
-            progress(event.step_key.replace("_", " "))
+        elif event.event_type == dg.DagsterEventType.STEP_START:
+            progress(step.replace("_", " "))
+        elif event.is_step_materialization and step.endswith(_DBT_STEP) and event.asset_key:
+            progress(f"{step.replace('_', ' ')}: {event.asset_key.to_user_string()}")
 
     return on_event
 
@@ -107,20 +118,24 @@ def _why(result: dg.ExecuteInProcessResult, month: Month, settings: Settings) ->
                 return str(failed)
         reasons.append(error.message.strip())
         error = error.cause
-    return " ".join(reasons)
+    return " ".join(" ".join(reasons).split())
 
 
 @contextmanager
 def _quiet_stdout() -> Iterator[None]:
-    """Keep dbt's log off the user's standard output; Dagster's compute log still has it."""
+    """Keep dbt's log off the user's standard output; Dagster's compute log still has it.
+
+    Both write to the file descriptor, and Dagster turns that one around for each step: so
+    what Python writes goes there too, whatever stands in for ``sys.stdout``.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
-        yield
+        with open(1, "w", closefd=False) as descriptor, redirect_stdout(descriptor):
+            yield
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)
