@@ -8,9 +8,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from orchestration.close.publish import Publication
+from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
+from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +33,25 @@ def october() -> Month:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Publication:
+    """The world as CUR 2.0, one export a payer, its pods as Parquet; closed once.
+
+    Its home is three folders above the revision, its bill and pods beside the home.
+    """
+    folder = tmp_path_factory.mktemp("world")
+    for payer in PAYERS:
+        write_cur2(WORLD, folder / payer, [payer])
+    write_pods(WORLD, folder / "pods")
+    settings = Settings(
+        bill=tuple(str(folder / payer) for payer in PAYERS),
+        pods=(str(folder / "pods"),),
+        home=folder / "home",
+        _env_file=None,
+    )
+    return close_month(Month(2026, 10), settings, lambda _: None)
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,9 @@ from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import Settings
-from tests.worlds import PAYERS, make_world, oracle, write_cur2, write_legacy, write_pods
+from tests.worlds import PAYERS, WORLD, oracle, write_cur2, write_legacy, write_pods
 
 OCTOBER = Month(2026, 10)
-WORLD = make_world(7)
 TOLERANCE = Fraction(6, 10**10)
 """A part is a difference of two rounded points, twice: of the pool and within it."""
 
@@ -35,15 +34,9 @@ def close(home: Path, bill: list[Path], pods: list[Path], **more: Any) -> Public
 
 
 @pytest.fixture(scope="session")
-def as_cur2(tmp_path_factory: pytest.TempPathFactory) -> Publication:
+def as_cur2(closed_world: Publication) -> Publication:
     """The world as CUR 2.0, one export a payer, its pods as Parquet."""
-    folder = tmp_path_factory.mktemp("cur2")
-    roots = []
-    for payer in PAYERS:
-        write_cur2(WORLD, folder / payer, [payer])
-        roots.append(folder / payer)
-    write_pods(WORLD, folder / "pods")
-    return close(folder / "home", roots, [folder / "pods"])
+    return closed_world
 
 
 @pytest.fixture(scope="session")

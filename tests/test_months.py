@@ -10,7 +10,8 @@ def test_a_month_is_read_as_people_and_as_partitions_write_it(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-13", "2026-00", "2026-10-02", "202610", "October", "", "1999-12", "2026-1"]
+    "text",
+    ["2026-13", "2026-00", "2026-10-02", "202610", "October", "", "1999-12", "2026-1"],
 )
 def test_what_is_not_a_month_is_refused_with_the_way_to_write_one(text):
     with pytest.raises(PodledgerError, match="YYYY-MM"):
@@ -25,7 +26,9 @@ def test_a_month_is_half_open_and_turns_the_year():
     assert (december.key, december.label) == ("2027-12-01", "2027-12")
 
 
-@pytest.mark.parametrize(("label", "days"), [("2026-02", 28), ("2028-02", 29), ("2026-10", 31)])
+@pytest.mark.parametrize(
+    ("label", "days"), [("2026-02", 28), ("2028-02", 29), ("2026-10", 31)]
+)
 def test_a_month_has_all_its_days(label, days):
     month = Month.parse(label)
     assert len(month.days) == days

@@ -29,14 +29,18 @@ def test_roots_are_separated_by_commas(monkeypatch):
     assert Settings().bill == ("s3://payer-a/exports/cur2", "/bills/payer-b")
 
 
-@pytest.mark.parametrize(("name", "value"), [("METHOD", "4"), ("METHOD", "two"), ("ENGINE", "x")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("METHOD", "4"), ("METHOD", "two"), ("ENGINE", "x")]
+)
 def test_a_setting_that_is_not_one_of_its_choices_is_refused(monkeypatch, name, value):
     monkeypatch.setenv(f"PODLEDGER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
 
 
-def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(monkeypatch, tmp_path):
+def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(
+    monkeypatch, tmp_path
+):
     settings = Settings(home=tmp_path)
     assert dagster_home(settings) == tmp_path / "dagster"
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))

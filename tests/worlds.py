@@ -387,6 +387,10 @@ def _pod_hour(
     }
 
 
+WORLD = make_world(7)
+"""The world that most tests close."""
+
+
 # ---------------------------------------------------------------- as AWS writes exports
 
 

@@ -1,0 +1,192 @@
+"""Break one number between bill and mart: a named control fires, nothing is published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from orchestration.close.publish import Publication, publish
+from orchestration.dbt import DBT_EXECUTABLE, dbt_environment, window
+from orchestration.errors import PodledgerError
+from orchestration.months import Month
+from orchestration.settings import DBT_PROJECT_DIR, Settings
+
+OCTOBER = Month(2026, 10)
+MARTS = (
+    "int_bill_remainder__grouped",
+    "int_node_hours__proved",
+    "fct_daily_costs",
+    "fct_close_controls",
+)
+"""Tables of the close that are not views on something else."""
+
+
+@pytest.fixture
+def home(closed_world: Publication, tmp_path: Path) -> Path:
+    """A copy of the closed world's lake and warehouse, nothing published yet."""
+    original = closed_world.path.parents[2]
+    for folder in ("lake", "warehouse"):
+        shutil.copytree(original / folder, tmp_path / "home" / folder)
+    shutil.rmtree(tmp_path / "home" / "scratch", ignore_errors=True)
+    with duckdb.connect(str(tmp_path / "home/warehouse/podledger.duckdb")) as connection:
+        # Views name the lake by its path.
+        views = connection.execute(
+            "select view_name, sql from duckdb_views() where not internal"
+        ).fetchall()
+        for name, sql in views:
+            if str(original) in sql:
+                moved = sql.replace(str(original), str(tmp_path / "home"))
+                connection.execute(f"drop view {name}")
+                connection.execute(moved)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def publish_again(home: Path) -> Callable[..., str]:
+    """Build the tables of the close anew, and publish; gives the refusal."""
+
+    def run(*models: str) -> str:
+        settings = Settings(home=home)
+        with dbt_environment(settings):
+            built = subprocess.run(
+                [
+                    os.fspath(DBT_EXECUTABLE),
+                    *("run", "--quiet", "--project-dir", os.fspath(DBT_PROJECT_DIR)),
+                    *("--profiles-dir", os.fspath(DBT_PROJECT_DIR)),
+                    *("--target-path", os.fspath(home / "target")),
+                    *("--select", *(models or MARTS), *window(OCTOBER)),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert built.returncode == 0, built.stdout
+        with pytest.raises(PodledgerError) as refused:
+            publish(settings, OCTOBER, lambda _: None)
+        assert not list(home.glob("published/*/revision=*"))
+        return str(refused.value)
+
+    return run
+
+
+def rewrite(home: Path, table: str, change: str) -> None:
+    """Write the table's files anew with one row changed by ``change``, an SQL update."""
+    files = sorted((home / "lake" / table).rglob("*.parquet"))
+    path = next(
+        file
+        for file in files
+        if duckdb.execute("select count(*) from read_parquet(?)", [str(file)]).fetchone()[0]
+    )
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"create table rows as from read_parquet('{path}', hive_partitioning = false)"
+        )
+        changed = connection.execute(f"update rows set {change}").fetchall()
+        assert changed[0][0] > 0
+        connection.execute(f"copy rows to '{path}' (format parquet)")
+
+
+ONE_UNIT = "0.0000000001"
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "control"),
+    [
+        (
+            "pod_costs",
+            f"vcpu_amortized_split_usd = vcpu_amortized_split_usd + {ONE_UNIT} where rowid ="
+            " (select min(rowid) from rows where vcpu_amortized_split_usd > 0)",
+            "every_node_hour_adds_up",
+        ),
+        (
+            "unallocated_costs",
+            f"net_amortized_usd = net_amortized_usd - {ONE_UNIT} where rowid = 0",
+            "every_billed_dollar_lands_once",
+        ),
+        (
+            "raw/bill_lines",
+            "reservation_effective_cost = reservation_effective_cost + 1 where rowid ="
+            " (select min(rowid) from rows where reservation_effective_cost > 0)",
+            "deliveries_were_read_whole",
+        ),
+        (
+            "raw/bill_files",
+            "rounding_moved_usd = 0.02 where rowid = 0",
+            "rounding_is_accounted_for",
+        ),
+    ],
+)
+def test_one_changed_number_in_the_lake_fires_its_control(
+    home, publish_again, table, change, control
+):
+    rewrite(home, table, change)
+    assert control in publish_again()
+
+
+def test_money_moved_between_two_resources_of_a_node_hour_does_not_hide(
+    home, publish_again
+):
+    """The node-hour still adds up; its resources do not."""
+    rewrite(
+        home,
+        "pod_costs",
+        f"vcpu_unblended_split_usd = vcpu_unblended_split_usd + {ONE_UNIT},"
+        f" memory_unblended_split_usd = memory_unblended_split_usd - {ONE_UNIT}"
+        " where rowid = (select min(rowid) from rows where memory_unblended_split_usd > 0)",
+    )
+    refusal = publish_again()
+    assert "resources_add_up_to_their_node_hour" in refusal
+    assert "every_billed_dollar_lands_once" not in refusal
+
+
+def test_a_pod_hour_that_stands_twice_is_found(home, publish_again):
+    files = sorted((home / "lake" / "pod_costs").rglob("*.parquet"))
+    shutil.copyfile(files[0], files[0].with_name("again.parquet"))
+    refusal = publish_again()
+    assert "no_pod_hour_is_counted_twice" in refusal
+    assert "every_billed_dollar_lands_once" in refusal
+
+
+@pytest.mark.parametrize(
+    ("change", "control"),
+    [
+        (
+            "update int_node_hours set amortized_usd = amortized_usd + 1"
+            " where instance_id = (select min(instance_id) from int_node_hours)",
+            "every_node_hour_adds_up",
+        ),
+        (
+            "update int_bill_remainder__grouped set unblended_usd = unblended_usd - 0.01"
+            " where category = 'tax'",
+            "every_billed_dollar_lands_once",
+        ),
+        (
+            "update fct_daily_costs"
+            f" set amortized_total_usd = amortized_total_usd + {ONE_UNIT}"
+            " where namespace = 'ns-1'",
+            "marts_add_up_to_pod_costs",
+        ),
+    ],
+)
+def test_one_changed_number_in_the_warehouse_fires_its_control(
+    home, publish_again, change, control
+):
+    with duckdb.connect(str(home / "warehouse/podledger.duckdb")) as connection:
+        connection.execute(change)
+    assert control in publish_again("int_node_hours__proved", "fct_close_controls")
+
+
+def test_a_row_of_the_split_of_aws_that_bills_something_is_refused(home, publish_again):
+    rewrite(
+        home,
+        "raw/bill_lines",
+        "split_line_item_parent_resource_id = 'i-1' where rowid ="
+        " (select min(rowid) from rows where line_item_unblended_cost > 0)",
+    )
+    assert "split_rows_of_aws_are_left_out" in publish_again()
