@@ -263,7 +263,7 @@ def _pod_hour(row: dict[str, Any]) -> dict[str, Any]:
             {
                 tag.removeprefix(_LABEL_PREFIX): value
                 for tag, value in sorted(tags.items())
-                if tag.startswith(_LABEL_PREFIX)
+                if tag.startswith(_LABEL_PREFIX) and value is not None
             }
         ),
     }

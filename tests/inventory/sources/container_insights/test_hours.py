@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestration.inventory.contract import Content
+from orchestration.inventory.maps import canonical_json
 from orchestration.inventory.sources.container_insights.lines import FolderEvents
 from orchestration.inventory.sources.container_insights.source import (
     ContainerInsightsExport,
@@ -27,6 +29,7 @@ from tests.inventory.sources.container_insights.agent import (
     pod,
     rows,
 )
+from tests.split.conftest import GPUS, node_hour, pod_hour, split_rows
 
 WHOLE_HOUR = moments(HOUR, HOUR + dt.timedelta(hours=1))
 
@@ -335,3 +338,71 @@ def test_pods_of_a_known_world_are_bound_within_the_sampling_step(read: Any) -> 
     assert max(map(abs, off)) <= 60
     assert any(off), "phases are drawn so that some are off"
     assert {row["vcpu_requested"] for row in found.values()} == {1.5}
+
+
+def test_events_split_a_node_hour_as_the_truth_does_within_the_sampling_step(
+    read: Any,
+) -> None:
+    draw = random.Random(5)
+    node = node_hour("10", INSTANCE, usage_hour=HOUR.replace(tzinfo=None))
+    truth, streams = [], []
+    for number in range(12):
+        start = HOUR + dt.timedelta(seconds=draw.randrange(1800))
+        end = start + dt.timedelta(seconds=draw.randrange(300, 1800))
+        millicores, gpus = draw.choice([500, 1500, 4000]), draw.choice([0, 0, 1])
+        truth.append(
+            pod_hour(
+                f"uid-{number:02}",
+                INSTANCE,
+                usage_hour=HOUR.replace(tzinfo=None),
+                bound_seconds=int((end - start).total_seconds()),
+                vcpu_requested=millicores / 1000,
+                memory_requested_gib=4.0,
+                accelerators_requested=GPUS % gpus if gpus else "{}",
+            )
+        )
+        names = {"pod_id": f"uid-{number:02}", "pod_name": f"p-{number}"}
+        phase = dt.timedelta(seconds=draw.randrange(60))
+        for moment in moments(start + phase, end):
+            streams.append(pod(moment, kubernetes=names, pod_cpu_request=millicores))
+            if gpus:
+                streams.append(gpu(moment, FullPodName=f"p-{number}", pod_gpu_request=gpus))
+    sampled = [
+        row
+        | {
+            "accelerators_requested": canonical_json(
+                row["accelerators_requested"], Content.DEVICES
+            ),
+            "vcpu_used": None,
+            "memory_used_gib": None,
+        }
+        for row in read(streams)
+    ]
+    costs = [
+        {cost["pod_uid"]: cost for cost in split_rows([node], pods).pod_costs.to_pylist()}
+        for pods in (truth, sampled)
+    ]
+    for resource in ("accelerator", "vcpu", "memory"):
+        claims = [
+            {uid: cost[f"{resource}_allocated_hours"] for uid, cost in side.items()}
+            for side in costs
+        ]
+        off = sum(abs(claims[0][uid] - claims[1][uid]) for uid in claims[0])
+        for uid in costs[0]:
+            first, second = (
+                side[uid][f"{resource}_amortized_split_usd"]
+                + side[uid][f"{resource}_amortized_unused_usd"]
+                for side in costs
+            )
+            allowed = 10 * 2 * off / min(sum(side.values()) for side in claims)
+            print(f"{uid} {resource}: {first} by truth, {second} by events")
+            assert abs(float(first - second)) <= allowed + 1e-9
+        step = (
+            60
+            / 3600
+            * sum(
+                (claim / (one["bound_seconds"] / 3600))
+                for claim, one in zip(claims[0].values(), truth, strict=True)
+            )
+        )
+        assert off <= step

@@ -107,7 +107,7 @@ def split_row(
         product_product_family=None,
         line_item_usage_amount=reserved,
         line_item_unblended_cost=0.0,
-        resource_tags=list(TAGS.items()),
+        resource_tags=[*TAGS.items(), ("user_empty", None)],
         split_line_item_parent_resource_id=INSTANCE,
         split_line_item_reserved_usage=reserved,
         split_line_item_actual_usage=used,
