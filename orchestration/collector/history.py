@@ -21,7 +21,13 @@ from orchestration.collector.devices import (
     read_slice,
 )
 from orchestration.collector.nodes import NodeState, read_node
-from orchestration.collector.pods import Controller, PodState, Request, read_pod
+from orchestration.collector.pods import (
+    Controller,
+    PodState,
+    Request,
+    last_change,
+    read_pod,
+)
 from orchestration.collector.quantities import HOUR, hour_of, utc
 from orchestration.inventory.sources.days import Gap
 
@@ -189,15 +195,15 @@ class History:
         match event:
             case Measured():
                 self._measured(event)
-                return
             case Listed():
                 self._listed(event)
-        if not isinstance(event, Listed) and event.position is not None:
-            self.contacts[event.kind] = Contact(event.position, event.at)
-        match event:
+            case Reached():
+                self.contacts[event.kind] = Contact(event.position, event.at)
             case Seen():
+                self._heard(event)
                 self._seen(event)
             case Deleted():
+                self._heard(event)
                 self._deleted(event)
 
     def due(self, now: int, kinds: Collection[Kind]) -> list[int]:
@@ -233,6 +239,20 @@ class History:
     def oldest_hour(self) -> int:
         """The first hour that may still be written."""
         return max(self.first_hour or 0, (self.next_hour or 0) - KEPT_HOURS * HOUR)
+
+    def _heard(self, event: Seen | Deleted) -> None:
+        """Note the position of an event, and the time until which all is known.
+
+        That is when the object changed: after a time without contact, the server tells
+        old events first, and when they arrive says nothing of what is still to come.
+        """
+        if event.position is None:
+            return
+        contact = self.contacts.get(event.kind)
+        at = event.at
+        if contact is not None:
+            at = max(contact.at, min(at, last_change(event.item) or 0))
+        self.contacts[event.kind] = Contact(event.position, at)
 
     def _seen(self, event: Seen) -> None:
         match event.kind:

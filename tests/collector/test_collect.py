@@ -4,13 +4,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import boto3
 import pytest
 import yaml
 
-from orchestration.collector import metrics
+from orchestration.collector import api, metrics
 from orchestration.collector.collect import collect
 from orchestration.collector.journal import Journal
 from orchestration.collector.stores import FolderStore
@@ -147,6 +148,49 @@ def test_a_server_that_is_not_there_yet_is_waited_for(
     assert seconds(collector.pass_hour()) == {"train-0": 3600}
     collector.heard("does not answer (503 no /apis/resource.k8s.io); trying again")
     collector.heard("pods: in contact with")
+
+
+def test_a_connection_that_went_silent_is_taken_for_dead_and_taken_up(
+    collector: Running, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-open connection would otherwise be read for ever."""
+    monkeypatch.setattr(api, "SILENCE_SECONDS", 0.5)
+    watching(collector)
+    collector.asked("watch", PODS, 2)
+    assert cluster.requests["list", PODS] == 1
+    cluster.put(PODS, pod("after", bound=T0 + 600))
+    assert seconds(collector.pass_hour()) == {"after": 3000}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_breaks_in_between_every_second_of_every_pod_is_told(
+    collector: Running, cluster: Cluster, seed: int
+) -> None:
+    """Dropped streams, refused requests and restarts, as long as no position is gone."""
+    random = Random(seed)
+    truth: dict[str, int] = {}
+    watching(collector)
+    for number in range(25):
+        start, life = random.randrange(1800), random.randrange(1, 1800)
+        name = f"p{number}"
+        cluster.put(PODS, pod(name, bound=T0 + start))
+        match random.randrange(5):
+            case 0:
+                cluster.drop(PODS, random.randrange(40))
+            case 1:
+                cluster.refusals[PODS] = [random.choice([429, 500, 503])]
+                cluster.drop(PODS)
+            case 2 if number % 2:
+                collector.stop()
+                collector.start()
+        ended = pod(name, bound=T0 + start, finished={"main": T0 + start + life})
+        if random.random() < 0.7:
+            cluster.delete(PODS, ended)
+            truth[name] = life
+        else:
+            truth[name] = HOUR - start
+    assert seconds(collector.pass_hour()) == truth
+    assert cluster.requests["list", PODS] == 1
 
 
 def test_a_watch_that_fails_again_and_again_is_listed_anew(

@@ -496,7 +496,9 @@ def test_the_start_of_the_first_hour_is_a_gap() -> None:
 
 
 def test_what_vanished_unseen_ends_when_it_was_last_known_and_leaves_a_gap() -> None:
-    history = history_of(seen(pod("gone")), seen(pod("stays"), T0 + 600))
+    history = history_of(
+        seen(pod("gone")), seen(pod("stays")), Reached("pods", T0 + 600, "2")
+    )
     history.apply(Listed("pods", frozenset({"uid-stays"}), T0 + 1500, "9"))
     told = {one["pod_name"]: one["bound_seconds"] for one in rows(history)}
     assert told == {"gone": 600, "stays": 3600}
@@ -517,7 +519,17 @@ def test_a_watch_that_goes_on_where_it_ended_leaves_no_gap() -> None:
     content: Hour = read_hour(history, "prod", T0)
     assert content.gaps == ()
     assert row(history)["bound_seconds"] == 700
-    assert history.contacts["pods"] == Contact("9", T0 + 1500)
+    assert history.contacts["pods"].position == "9"
+
+
+def test_an_event_that_arrives_late_does_not_say_that_all_is_known_until_now() -> None:
+    """Others may be still to come: an hour that is written too soon would lack them."""
+    history = history_of(seen(pod(), T0))
+    late = Seen("pods", pod(changed=T0 + 300), T0 + 2 * HOUR, "5")
+    history.apply(late)
+    assert history.contacts["pods"] == Contact("5", T0 + 300)
+    history.apply(Reached("pods", T0 + 2 * HOUR, "6"))
+    assert history.contacts["pods"] == Contact("6", T0 + 2 * HOUR)
 
 
 def test_an_object_that_makes_no_sense_changes_nothing_but_the_position() -> None:
