@@ -17,7 +17,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,10 @@ class DayFolder:
         ]
 
     def gaps(self) -> list[Gap]:
-        """What the source said that it does not know of the days that stand, in order."""
+        """What the source said that it does not know of the days that stand, in order.
+
+        Gaps that go on at midnight are one.
+        """
         found = [
             Gap(
                 start=dt.datetime.fromisoformat(gap["start"]),
@@ -182,7 +185,12 @@ class DayFolder:
             for day in self.month.days
             for gap in self._read_record(day).get("gaps", [])
         ]
-        return sorted(found)
+        joined: list[Gap] = []
+        for gap in sorted(found, key=lambda gap: (gap.subject, gap.consequence, gap.start)):
+            if joined and joined[-1] == replace(gap, start=joined[-1].start, end=gap.start):
+                gap = replace(gap, start=joined.pop().start)
+            joined.append(gap)
+        return sorted(joined)
 
     def _stands_complete(self, day: dt.date) -> bool:
         record = self._read_record(day)

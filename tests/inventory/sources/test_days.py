@@ -76,6 +76,18 @@ def test_gaps_come_back_as_they_were_told(folder: DayFolder) -> None:
     assert str(gap).startswith("no kube_pod_info from 2026-10-01 03:00 to 2026-10-01 04:30")
 
 
+def test_a_gap_that_goes_on_at_midnight_is_one(folder: DayFolder) -> None:
+    noon = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)
+    midnight = noon + dt.timedelta(hours=12)
+    evening = Gap(noon, midnight, "cAdvisor", "no use")
+    morning = Gap(midnight, midnight + dt.timedelta(hours=2), "cAdvisor", "no use")
+    other = Gap(midnight, midnight + dt.timedelta(hours=2), "labels", "no labels")
+    folder.write(FIRST, [pods()], [NO_NODES], [evening], is_complete=True)
+    second = folder.month.days[1]
+    folder.write(second, [pods()], [NO_NODES], [morning, other], is_complete=True)
+    assert folder.gaps() == [Gap(noon, morning.end, "cAdvisor", "no use"), other]
+
+
 def test_two_sources_and_two_months_never_share_a_folder(
     tmp_path: Path, october: Month
 ) -> None:

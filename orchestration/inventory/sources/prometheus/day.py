@@ -128,7 +128,8 @@ def gather_day(
         for metric, effect in effects.items()
         if len(pods)
     }
-    gaps += _use_gaps(usage.is_measured[first : first + 24], midnight)
+    needs_no_measure = ~(seconds > 0).any(axis=0)
+    gaps += _use_gaps((usage.is_measured | needs_no_measure)[first : first + 24], midnight)
     gaps += _unplaced(pods, nodes, seconds[:, first : first + 24], midnight)
 
     is_placed = pods.node >= 0
@@ -286,9 +287,7 @@ def _blank_gaps(blanks: Sequence[Blank], midnight: int) -> list[Gap]:
 
 
 def _use_gaps(is_measured: np.ndarray, midnight: int) -> list[Gap]:
-    """Runs of hours without any sample of any container, if the day has others."""
-    if not is_measured.any():
-        return []
+    """Runs of hours with pods and without any sample of any container."""
     edges = np.flatnonzero(np.diff(np.concatenate(([True], is_measured, [True]))))
     return [
         Gap(

@@ -53,6 +53,7 @@ class Asker:
         question: Question,
         size: int,
         rows_of: Callable[[dict[str, str]], Sequence[int]],
+        sign: int = 1,
     ) -> Floats:
         """A question's answer by row and hour; NaN where there is none.
 
@@ -61,12 +62,14 @@ class Asker:
             size: Rows.
             rows_of: The rows that a series tells of; where two tell of one, the larger
                 value stands.
+            sign: Multiplies the values: with -1, the smaller one stands, negated.
         """
         values = np.full((size, self.window.count), np.nan)
         for series in self.ask(question):
             for row in rows_of(series.labels):
                 here = values[row]
-                here[series.positions] = np.fmax(here[series.positions], series.values)
+                known = here[series.positions]
+                here[series.positions] = np.fmax(known, sign * series.values)
         return values
 
     def label_sets(

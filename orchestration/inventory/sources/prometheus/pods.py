@@ -118,14 +118,13 @@ def find_nodes(asker: Asker, uri: str, when: str) -> Nodes:
         PodledgerError: There are none, or they do not tell their instances.
     """
     seen: dict[tuple[str, str], list[float]] = {}
-    for question, better in (
-        (queries.NODE_FIRST_SEEN, min),
-        (queries.NODE_LAST_SEEN, max),
+    for question, better, trail in (
+        (queries.NODE_FIRST_SEEN, min, 0),
+        (queries.NODE_LAST_SEEN, max, queries.TRAIL_SECONDS),
     ):
         for series in asker.ask(question):
             key = (own(series.labels, "node"), series.labels.get("provider_id", ""))
-            moment = float(better(series.values))
-            seen.setdefault(key, []).append(moment)
+            seen.setdefault(key, []).append(float(better(series.values)) - trail)
     if not seen:
         raise missing(uri, "kube_node_info", when)
     if not any(provider for _, provider in seen):
@@ -174,7 +173,7 @@ def find_pods(asker: Asker, nodes: Nodes, uri: str) -> Pods:
         if not node:
             continue
         row = pods.row_of.setdefault(uid, len(pods))
-        moment = float(series.values.max())
+        moment = float(series.values.max()) - queries.TRAIL_SECONDS
         if row < len(last_seen):
             last_seen[row] = max(last_seen[row], moment)
             continue
@@ -192,22 +191,22 @@ def find_pods(asker: Asker, nodes: Nodes, uri: str) -> Pods:
 
 
 def _set_times(pods: Pods, last_seen: Floats, asker: Asker) -> None:
-    half_step = asker.step / 2
     start = _latest(asker, queries.SCHEDULED, pods)
     if len(pods) and np.isnan(start).all():
         pods.lacks.append(queries.SCHEDULED.metric)
     if np.isnan(start).any():
         first_seen = asker.grid(queries.POD_FIRST_SEEN, len(pods), pods.rows)
-        start = np.where(np.isnan(start), _min(first_seen) - half_step, start)
+        start = np.where(np.isnan(start), _min(first_seen) - asker.step, start)
     completed = _latest(asker, queries.COMPLETED, pods)
-    finished = _min(asker.grid(queries.FINISHED, len(pods), pods.rows)) - half_step
+    finished = _min(asker.grid(queries.FINISHED, len(pods), pods.rows)) - asker.step / 2
     if any(True for _ in asker.ask(queries.PHASE_PRESENT)):
         # A container that ended has a completion time while others of its pod still run.
         completed = np.where(np.isnan(finished), np.nan, completed)
     elif len(pods):
         pods.lacks.append(queries.PHASE_PRESENT.metric)
     end = np.where(np.isnan(completed), finished, completed)
-    end = np.where(np.isnan(end), last_seen + half_step, end)
+    # Half a step for where the last sample lies, half for what came behind it unseen.
+    end = np.where(np.isnan(end), last_seen + asker.step, end)
     pods.start, pods.end = start, np.maximum(start, end)
 
 

@@ -33,7 +33,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
     @contextlib.contextmanager
     def serving(lines: Iterable[str]) -> Iterator[str]:
         folder = tmp_path_factory.mktemp("prometheus")
-        (folder / "samples.txt").write_text("".join(lines))
+        with (folder / "samples.txt").open("w") as samples:
+            samples.writelines(lines)
         (folder / "empty.yml").write_text("")
         subprocess.run(
             [

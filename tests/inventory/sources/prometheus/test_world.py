@@ -81,10 +81,13 @@ def truth() -> dict[tuple[str, int], Truth]:
 EXACT = {uid(n) for n in (2, 8, 10, 11)}
 """Pods that tell both their ends; the others' end is between two scrapes."""
 
-UNMEASURED = (uid(12), 23)
-"""Was bound only within the gap before midnight: not measured, which is not zero."""
+UNMEASURED = {(uid(12), 23)} | {(uid(n), hour) for n in (1, 7) for hour in (20, 22)}
+"""Without use of vCPU: bound within gaps only, or with a gap amid the hour's samples."""
 
-ENDS = {pod.uid: pod.end for pod in world.PODS}
+MEASURED = {(uid(n), 14): 600 for n in (1, 7, 11)}
+"""Seconds of an hour that were watched, where most of it was a gap."""
+
+PODS = {pod.uid: pod for pod in world.PODS}
 
 
 def test_every_pod_hour_of_the_world_comes_out_and_no_other(
@@ -97,7 +100,7 @@ def test_pods_that_tell_their_ends_are_bound_to_the_second(
     fetched: Fetched, truth: dict[tuple[str, int], Truth]
 ) -> None:
     for key, expected in truth.items():
-        is_exact = key[0] in EXACT or ENDS[key[0]] > at(key[1] + 1)
+        is_exact = key[0] in EXACT or PODS[key[0]].end > at(key[1] + 1)
         assert fetched.pods[key]["bound_seconds"] == pytest.approx(
             expected.bound_seconds, abs=0 if is_exact else world.KUBE_STEP
         ), key
@@ -121,14 +124,17 @@ def test_usage_is_the_mean_while_bound_within_the_sampling_step(
 ) -> None:
     for key, expected in truth.items():
         row = fetched.pods[key]
-        if key == UNMEASURED:
+        if key in UNMEASURED:
             assert row["vcpu_used"] is None
-            assert row["memory_used_gib"] is None
+            # A mean of the samples there are is memory's mean, wherever the gap is.
+            assert (row["memory_used_gib"] is None) == (key[1] != 20)
             continue
-        steps = 2 * world.CADVISOR_STEP / expected.bound_seconds
-        for column in ("vcpu_used", "memory_used_gib"):
-            used = getattr(expected, column)
-            assert row[column] == pytest.approx(used, abs=used * steps + 1e-6), key
+        seconds = min(expected.bound_seconds, MEASURED.get(key, 3600))
+        for column, rate in (("vcpu_used", "vcpu"), ("memory_used_gib", "gib")):
+            at_full = sum(getattr(container, rate) for container in PODS[key[0]].containers)
+            assert row[column] == pytest.approx(
+                getattr(expected, column), abs=at_full * world.KUBE_STEP / seconds
+            ), key
 
 
 def test_a_pod_that_pulls_its_image_holds_its_request_and_uses_nothing(
@@ -178,8 +184,10 @@ def test_gaps_are_told_and_are_no_zeros(fetched: Fetched) -> None:
     (noon, midnight) = sorted(starts_and_ends)
     assert noon[0] == pytest.approx(world.NOON_GAP[0], abs=360)
     assert noon[1] == pytest.approx(world.NOON_GAP[1], abs=60)
-    assert midnight[1] == at(24)
+    assert midnight[1] == pytest.approx(world.MIDNIGHT_GAP[1], abs=60)
     assert any("kube-state-metrics" in line for line in fetched.told)
+    (unmeasured,) = [gap for gap in fetched.gaps if gap.subject == "cAdvisor"]
+    assert (unmeasured.start.timestamp(), unmeasured.end.timestamp()) == (at(22), at(23))
     assert fetched.pods[uid(1), 13]["bound_seconds"] == 3600
     assert fetched.pods[uid(1), 14]["vcpu_used"] == pytest.approx(0.55, rel=0.05)
 
@@ -267,18 +275,20 @@ def test_the_ingest_takes_the_files_as_they_are(
     assert read.node_hours == len(fetched.nodes)
 
 
+def queries_of_the_first_day(told: list[str]) -> int:
+    day = next(line for line in told if "2024-10-01: " in line)
+    return int(day.partition(" queries")[0].rpartition(" ")[2])
+
+
 def test_other_pieces_of_time_give_the_same_rows(
-    fetched: Fetched,
-    world_server: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fetched: Fetched, world_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that bears one hour at a time only is asked hour by hour."""
+    """A server that bears few hours at a time is asked for few."""
     monkeypatch.setattr(
-        "orchestration.inventory.sources.prometheus.client.MAX_ANSWER_BYTES", 12_000
+        "orchestration.inventory.sources.prometheus.client.MAX_ANSWER_BYTES", 4_000
     )
-    source = PrometheusSource.from_uri(
-        f"prometheus+http://{world_server}?cluster=prod&step=60"
-    )
-    files = source.fetch(MONTH, tmp_path, lambda _: None)
+    told: list[str] = []
+    source = PrometheusSource.from_uri(f"prometheus+http://{world_server}?cluster=prod")
+    files = source.fetch(MONTH, tmp_path, told.append)
     assert rows(files, "pod_hours", "pod_uid") == fetched.pods
+    assert queries_of_the_first_day(told) > 1.5 * queries_of_the_first_day(fetched.told)

@@ -27,6 +27,7 @@ BEGIN, END = at(-1), at(27)
 NOON_GAP = (at(13, 20), at(14, 50))
 MIDNIGHT_GAP = (at(23, 50), at(24, 20))
 GAPS = (NOON_GAP, MIDNIGHT_GAP)
+CADVISOR_GAPS = ((at(20, 15), at(20, 40)), (at(21, 50), at(23, 5)))
 
 GIB = 2**30
 KUBE_STEP, CADVISOR_STEP = 60, 30
@@ -249,8 +250,8 @@ def line(metric: str, labels: dict[str, str], value: float | str, when: int) -> 
     return f"{metric}{{{text}}} {value} {when}\n"
 
 
-def is_watched(moment: int) -> bool:
-    return not any(start <= moment < end for start, end in GAPS)
+def is_in(gaps: tuple[tuple[int, int], ...], moment: int) -> bool:
+    return any(start <= moment < end for start, end in gaps)
 
 
 def kube_lines(moment: int) -> Iterator[str]:
@@ -378,7 +379,7 @@ def usage_lines(moment: int) -> Iterator[str]:
 def open_metrics() -> Iterator[str]:
     """All samples in the order of time, as ``promtool`` takes them."""
     for moment in range(BEGIN, END, CADVISOR_STEP):
-        if not is_watched(moment):
+        if is_in(GAPS, moment):
             continue
         if (moment - BEGIN) % KUBE_STEP == 0:
             told = list(kube_lines(moment))
@@ -387,7 +388,8 @@ def open_metrics() -> Iterator[str]:
                 for text in told:
                     metric, _, rest = text.partition("{")
                     yield f"{metric}{{{labels},{rest}"
-        yield from usage_lines(moment)
+        if not is_in(CADVISOR_GAPS, moment):
+            yield from usage_lines(moment)
     yield "# EOF\n"
 
 
