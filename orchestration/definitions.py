@@ -11,7 +11,7 @@ from orchestration.close.checks import close_checks
 from orchestration.close.jobs import daily_refresh, monthly_close
 from orchestration.close.schedules import daily_refresh_schedule, monthly_close_schedule
 from orchestration.dbt import dbt_resource
-from orchestration.inventory.assets import inventory
+from orchestration.inventory.assets import inventory, ownership
 from orchestration.settings import Settings
 from orchestration.split.assets import accelerator_equivalents, node_hour_models, pod_costs
 
@@ -26,6 +26,7 @@ defs = dg.Definitions(
     assets=[
         bill,
         inventory,
+        ownership,
         node_hour_models,
         accelerator_equivalents,
         pod_costs,

@@ -51,8 +51,13 @@ class Settings(BaseSettings):
         default="local", description="What runs the heavy split of node-hours among pods."
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("team", "model"),
-        description="Pod labels that daily costs and reports keep, comma-separated.",
+        default=("team", "cost_center", "model"),
+        description="Labels that daily costs and reports keep, comma-separated.",
+    )
+    ownership: Path = Field(
+        default=PROJECT_DIR / "config" / "ownership.yml",
+        description="File that says who owns pods without labels of their own"
+        " (docs/ownership.md). The default file need not exist.",
     )
 
     @field_validator("bill", "pods", "labels", mode="before")
@@ -67,7 +72,7 @@ class Settings(BaseSettings):
     def _method_number(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdigit() else value
 
-    @field_validator("home", mode="after")
+    @field_validator("home", "ownership", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()

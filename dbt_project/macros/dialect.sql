@@ -83,3 +83,17 @@
 {% macro spark__digest_of(columns) -%}
     xxhash64({{ columns | join(', ') }})
 {%- endmacro %}
+
+{# Equality for which null is a value. #}
+{% macro same(left, right) %}{{ return(adapter.dispatch('same')(left, right)) }}{% endmacro %}
+{% macro default__same(left, right) -%}
+    {{ left }} is not distinct from {{ right }}
+{%- endmacro %}
+{% macro spark__same(left, right) -%}
+    {{ left }} <=> {{ right }}
+{%- endmacro %}
+
+{# Whether a text is like a pattern, or there is no pattern. #}
+{% macro like_if_given(text, pattern) -%}
+    ({{ pattern }} is null or {{ text }} like {{ pattern }} escape '\')
+{%- endmacro %}

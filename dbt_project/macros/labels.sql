@@ -21,6 +21,15 @@
     from_json({{ labels }}, 'map<string,string>')['{{ name | replace("'", "\\'") }}']
 {%- endmacro %}
 
+{# A label whose name is in a column. #}
+{% macro label_named(labels, name) %}{{ return(adapter.dispatch('label_named')(labels, name)) }}{% endmacro %}
+{% macro default__label_named(labels, name) -%}
+    json_extract_string({{ labels }}, '$."' || {{ name }} || '"')
+{%- endmacro %}
+{% macro spark__label_named(labels, name) -%}
+    from_json({{ labels }}, 'map<string,string>')[{{ name }}]
+{%- endmacro %}
+
 {# Kubernetes labels as AWS spells them in tags, entries of key and value:
    app.kubernetes.io/name becomes user_app_kubernetes_io_name. #}
 {% macro label_entries(labels) %}{{ return(adapter.dispatch('label_entries')(labels)) }}{% endmacro %}

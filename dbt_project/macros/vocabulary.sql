@@ -28,6 +28,21 @@
     )
 {%- endmacro %}
 
+{# OWNER_LABELS and NODE_POOL_LABELS of orchestration/inventory/owners.py, which a test
+   holds against these lists. #}
+{% macro owner_labels() -%}
+    {{ return(['team', 'cost_center', 'model']) }}
+{%- endmacro %}
+
+{% macro node_pool_labels() -%}
+    {{ return([
+        'karpenter.sh/nodepool',
+        'karpenter.sh/provisioner-name',
+        'eks.amazonaws.com/nodegroup',
+        'alpha.eksctl.io/nodegroup-name',
+    ]) }}
+{%- endmacro %}
+
 {# Money columns of raw/bill_lines: BILL_MONEY_COLUMNS of orchestration/schemas.py, which a
    test holds against this list. #}
 {% macro bill_money_columns() -%}

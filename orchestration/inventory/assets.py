@@ -10,6 +10,7 @@ import dagster as dg
 
 from orchestration.inputs import resolve_inputs
 from orchestration.inventory.ingest import ingest_inventory
+from orchestration.inventory.owners import ingest_ownership
 from orchestration.inventory.sources import parse_source
 from orchestration.lake import Lake
 from orchestration.partitions import billing_months, month_of, one_month_a_run
@@ -18,6 +19,7 @@ from orchestration.settings import Settings
 POD_HOURS = dg.AssetKey(["raw", "pod_hours"])
 NODE_HOURS = dg.AssetKey(["raw", "node_hours"])
 INVENTORY_FILES = dg.AssetKey(["raw", "inventory_files"])
+OWNERSHIP = dg.AssetKey(["raw", "ownership"])
 
 
 @dg.multi_asset(
@@ -68,4 +70,24 @@ def inventory(
     )
     yield dg.MaterializeResult(
         asset_key=INVENTORY_FILES, metadata={"dagster/row_count": read.file_count}
+    )
+
+
+@dg.asset(
+    key=OWNERSHIP,
+    description="Who owns pods that do not say so themselves, from a file that a team"
+    " keeps. One row an entry and label.",
+    kinds={"python", "parquet"},
+    owners=["team:finops"],
+    group_name="inventory",
+    partitions_def=billing_months,
+    backfill_policy=one_month_a_run,
+)
+def ownership(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
+    """Read the entries that are in force in the month."""
+    rows = ingest_ownership(settings.ownership, month_of(context), Lake(settings.home))
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": rows, "dagster/uri": str(settings.ownership)}
     )

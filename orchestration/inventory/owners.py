@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory.owner_entries import Entry, Mistake, read_entries
+from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import HOUR, STRING
+
+TABLE = "raw/ownership"
+"""The lake's table of entries that are in force in a month."""
 
 MATCH_KINDS = ("pod_label", "workload", "namespace", "node_pool", "default")
 """Kinds of entries, the most specific first."""
@@ -144,6 +149,26 @@ def read_ownership(path: Path, month: Month) -> pa.Table:
         ],
         schema=OWNERSHIP,
     )
+
+
+def ingest_ownership(path: Path, month: Month, lake: Lake) -> int:
+    """Replace ``raw/ownership`` of a month by the entries of a file.
+
+    Args:
+        path: The file; without one nobody owns more than the pods' labels say.
+        month: The month to read for.
+        lake: The lake to write to.
+
+    Returns:
+        Rows written.
+
+    Raises:
+        PodledgerError: See ``read_ownership``. The month keeps what it had.
+    """
+    table = read_ownership(path, month) if path.exists() else OWNERSHIP.empty_table()
+    with lake.replace(TABLE, month) as folder:
+        pq.write_table(table, folder / "ownership.parquet")
+    return len(table)
 
 
 def _understood(entry: Entry) -> _Rule:

@@ -60,7 +60,7 @@ def node_hour_models(
 )
 def accelerator_equivalents(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """Resolve whole, time-sliced, MIG and Neuron requests into devices."""
     month = month_of(context)
     require_capacities(settings.warehouse, month)
@@ -93,7 +93,7 @@ def accelerator_equivalents(
 )
 def pod_costs(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Apportion every node-hour among its pods, exactly."""
     split = split_month(
         settings.warehouse,

@@ -13,15 +13,54 @@ pod_costs as (
 
 ),
 
+node_pools as (
+
+    select * from {{ ref('int_nodes__pooled') }}
+
+),
+
+owned as (
+
+    select * from {{ ref('int_pods__owned') }}
+
+),
+
+dated as (
+
+    select
+        pod_costs.*,
+        pod_costs.usage_hour::date as usage_date,
+        node_pools.node_pool
+    from pod_costs
+    left join node_pools
+        on
+            pod_costs.billing_month = node_pools.billing_month
+            and pod_costs.instance_id = node_pools.instance_id
+
+),
+
+-- A pod's own label is its own word; where it has none, its owner's entry speaks.
 labelled as (
 
     select
-        *,
-        usage_hour::date as usage_date,
+        dated.*,
         {% for name in chosen_labels() -%}
-        {{ label('labels', name) }} as label_{{ loop.index }}{{ ',' if not loop.last }}
+        coalesce(
+            nullif({{ label('dated.labels', name) }}, ''),
+            {{ 'owned.owned_' ~ name if name in owner_labels() else 'null' }}
+        ) as label_{{ loop.index }}{{ ',' if not loop.last }}
         {% endfor %}
-    from pod_costs
+    from dated
+    left join owned
+        on
+            dated.billing_month = owned.billing_month
+            and dated.usage_date = owned.usage_date
+            and {{ same('dated.cluster_name', 'owned.cluster_name') }}
+            and {{ same('dated.namespace', 'owned.namespace') }}
+            and {{ same('dated.workload_type', 'owned.workload_type') }}
+            and {{ same('dated.workload_name', 'owned.workload_name') }}
+            and {{ same('dated.labels', 'owned.labels') }}
+            and {{ same('dated.node_pool', 'owned.node_pool') }}
 
 ),
 
