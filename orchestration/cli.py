@@ -42,6 +42,7 @@ JsonOption = Annotated[
 ]
 
 _SAMPLE_MONTH = "2026-10"
+_SPINNER_COLUMNS = 3
 
 
 def main() -> None:
@@ -290,7 +291,10 @@ def _settings(**chosen: object) -> Settings:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """One moving line on a terminal; elsewhere a plain line a step. Always on stderr."""
+    """One moving line on a terminal; elsewhere a plain line a step. Always on stderr.
+
+    Warnings stay on the terminal when the work is done.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -299,7 +303,16 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield lambda line: print(line, file=sys.stderr, flush=True)
         return
     with console.status("") as status:
-        yield lambda line: status.update(Text(line, overflow="ellipsis", no_wrap=True))
+
+        def tell(line: str) -> None:
+            if line.startswith("Warning"):
+                console.print(Text(line, style="yellow"))
+                return
+            text = Text(line)
+            text.truncate(console.width - _SPINNER_COLUMNS, overflow="ellipsis")
+            status.update(text)
+
+        yield tell
 
 
 def _print_summary(summary: Any, headline: str) -> None:

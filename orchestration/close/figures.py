@@ -20,4 +20,5 @@ def exact(usd: Decimal) -> str:
 
 def cents(usd: Decimal) -> str:
     """An amount rounded to cents for reading, like ``1,234.50``. Never to add up."""
-    return f"{usd.quantize(_CENT, ROUND_HALF_EVEN):,f}"
+    rounded = usd.quantize(_CENT, ROUND_HALF_EVEN)
+    return f"{rounded if rounded else abs(rounded):,f}"
