@@ -9,7 +9,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup close test test-slow check format lock ui docs bench clean
+.PHONY: help setup test-setup test-packages close test test-slow check format lock ui docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -32,13 +32,28 @@ $(VENV)/.test-setup: $(VENV)/.setup requirements-dev.lock
 	@$(UV) --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# Tests start these on loopback themselves, so their packages may start no service.
+# Where apt may not install them, the tests that need them are skipped by name.
+test-packages: ## install what tests run for real: Chromium, Prometheus, PostgreSQL
+	@for package in chromium:chromium prometheus:prometheus postgresql:pg_ctlcluster; do \
+	  command -v $${package#*:} >/dev/null || missing="$$missing $${package%:*}"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing$$missing ..."; \
+	  policy=/usr/sbin/policy-rc.d; test -e $$policy && policy= \
+	  || { printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq -y --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	  || echo "apt could not; tests that need them are skipped"; \
+	  test -z "$$policy" || rm -f $$policy; \
+	fi
+
 close: setup ## close a month: MONTH=2026-09 make close (default: the sample month, 2026-10)
 	@$(BIN)/podledger close $(MONTH)
 
-test: test-setup ## run the tests
+test: test-setup test-packages ## run the tests
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-slow: test-setup ## run the heavy tests
+test-slow: test-setup test-packages ## run the heavy tests
 	@$(BIN)/python -m pytest -m slow
 
 check: test-setup ## formatting, lint, types, dbt parse, definitions load
@@ -55,7 +70,7 @@ format: test-setup ## format Python and SQL
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: test-setup ## resolve the versions anew
-	@$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
 
 ui: setup ## Dagster on http://127.0.0.1:3000
@@ -66,8 +81,8 @@ docs: setup ## dbt docs as one page: dbt_project/target/static_index.html
 	@cd dbt_project && PODLEDGER_HOME=$${PODLEDGER_HOME:-$(CURDIR)/data} DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet docs generate --static
 	@echo "dbt_project/target/static_index.html"
 
-bench: setup ## the split of one day against a pass-through of the same columns
-	@$(BIN)/python -m bench
+bench: test-setup ## measure the split against other ways to do it: SIZE=S|M|L make bench
+	@$(BIN)/python -m bench --size $(or $(SIZE),S)
 
 clean: ## remove what was built and made; published months stay
 	@rm -rf $(VENV) dbt_project/target dbt_project/logs data/lake data/warehouse data/scratch data/sample data/check
