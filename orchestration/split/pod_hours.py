@@ -21,11 +21,17 @@ from orchestration.errors import PodledgerError
 from orchestration.schemas import POD_HOURS, STRING
 from orchestration.split.kernel import compiled
 
-BATCH_ROWS = 1_000_000
-"""Row groups are read together up to about so many pod-hours: some 700 MB while at work."""
+READ_ROWS = 1_000_000
+"""Row groups are read together up to about so many pod-hours."""
+
+BATCH_ROWS = 131_072
+"""Pod-hours of a batch, about: some 40 MB of figures, and a row group of ``pod_costs``."""
 
 COLUMNS = tuple(name for name in POD_HOURS.names if name not in ("account_id", "region"))
 """Columns that the split reads: the bill knows account and Region by instance."""
+
+_SHORT_DICTIONARY = 1_000
+_LOOK_BACK = 4_096
 
 _STRING_COLUMNS = [name for name in COLUMNS if POD_HOURS.field(name).type == STRING]
 
@@ -67,13 +73,14 @@ def read_batches(path: Path, day: dt.date) -> Iterator[pa.Table]:
             if tail is not None:
                 table = pa.concat_tables([tail, table])
             table = table.unify_dictionaries().combine_chunks()
-            if number == len(bunches):
-                yield table
-                return
-            cut = _last_node_hour(table)
-            tail = table.slice(cut)
-            if cut:
-                yield table.slice(0, cut)
+            is_last = number == len(bunches)
+            end = len(table) if is_last else _start_of_node_hour(table, len(table) - 1)
+            tail = table.slice(end)
+            start = 0
+            while start < end:
+                stop = _end_of_batch(table, start, end)
+                yield _with_short_dictionaries(table.slice(start, stop - start))
+                start = stop
 
 
 def _bunches(metadata: pq.FileMetaData) -> Iterator[list[int]]:
@@ -82,7 +89,7 @@ def _bunches(metadata: pq.FileMetaData) -> Iterator[list[int]]:
     rows = 0
     for index in range(metadata.num_row_groups):
         group_rows = metadata.row_group(index).num_rows
-        if bunch and rows + group_rows > BATCH_ROWS:
+        if bunch and rows + group_rows > READ_ROWS:
             yield bunch
             bunch, rows = [], 0
         bunch.append(index)
@@ -102,12 +109,78 @@ def _check_day(table: pa.Table, path: Path, day: dt.date) -> None:
         )
 
 
-def _last_node_hour(table: pa.Table) -> int:
-    """First row of the table's last node-hour."""
-    codes = table["instance_id"].chunk(0).indices.to_numpy()
-    hours = table["usage_hour"].chunk(0).cast(pa.int64()).to_numpy()
-    differs = np.flatnonzero((codes != codes[-1]) | (hours != hours[-1]))
-    return int(differs[-1]) + 1 if differs.size else 0
+def _end_of_batch(table: pa.Table, start: int, end: int) -> int:
+    """Where a batch from ``start`` ends: with a node-hour, some ``BATCH_ROWS`` on."""
+    size = BATCH_ROWS
+    while start + size < end:
+        stop = _start_of_node_hour(table, start + size)
+        if stop > start:
+            return stop
+        size *= 2
+    return end
+
+
+def _start_of_node_hour(table: pa.Table, row: int) -> int:
+    """First row of the node-hour that ``row`` is in."""
+    instances, hours = table["instance_id"].chunk(0), table["usage_hour"].chunk(0)
+    while row > 0:
+        reach = max(row - _LOOK_BACK, 0)
+        span = slice(reach, row + 1)
+        codes = instances[span].indices.to_numpy()
+        moments = hours[span].cast(pa.int64()).to_numpy()
+        differs = np.flatnonzero((codes != codes[-1]) | (moments != moments[-1]))
+        if differs.size:
+            return reach + int(differs[-1]) + 1
+        row = reach
+    return 0
+
+
+def _with_short_dictionaries(table: pa.Table) -> pa.Table:
+    """Leave out of long dictionaries what a batch does not use: each is written whole."""
+    for position, column in enumerate(table.columns):
+        if pa.types.is_dictionary(column.type):
+            strings = column.chunk(0)
+            if len(strings.dictionary) > _SHORT_DICTIONARY:
+                table = table.set_column(
+                    position, table.field(position).name, _shortened(strings)
+                )
+    return table
+
+
+def _shortened(strings: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The same strings; the dictionary in the order in which they come up."""
+    codes = strings.indices.fill_null(-1).to_numpy()
+    new_codes = np.empty_like(codes)
+    used = np.empty(len(strings.dictionary), np.int32)
+    count = _renumber(codes, np.full(len(used), -1, np.int32), used, new_codes)
+    indices = pa.array(new_codes, mask=new_codes < 0 if strings.null_count else None)
+    return pa.DictionaryArray.from_arrays(
+        indices, strings.dictionary.take(pa.array(used[:count]))
+    )
+
+
+@compiled
+def _renumber(
+    codes: NDArray[np.int32],
+    number_of: NDArray[np.int32],
+    used: NDArray[np.int32],
+    new_codes: NDArray[np.int32],
+) -> int:
+    """Number codes in the order in which they come up; a negative one stays as it is."""
+    count = 0
+    for row in range(codes.size):
+        code = codes[row]
+        if code < 0:
+            new_codes[row] = code
+            continue
+        number = number_of[code]
+        if number < 0:
+            number = count
+            number_of[code] = number
+            used[number] = code
+            count += 1
+        new_codes[row] = number
+    return count
 
 
 def find_segments(pods: pa.Table) -> Segments:

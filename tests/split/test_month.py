@@ -196,8 +196,12 @@ def test_row_groups_and_batches_may_cut_a_node_hour_anywhere(
     ]
     world.write(nodes, pods).split()
     whole = world.pod_costs()
-    for row_group_size, batch_rows in ((1, 1), (3, 1), (3, 7), (7, 1), (20, 1)):
+    sizes = ((1, 1, 1), (3, 1, 2), (3, 7, 4), (7, 1, 5), (20, 1, 6), (20, 1, 19))
+    for row_group_size, read_rows, batch_rows in sizes:
+        monkeypatch.setattr(pod_hours, "READ_ROWS", read_rows)
         monkeypatch.setattr(pod_hours, "BATCH_ROWS", batch_rows)
+        monkeypatch.setattr(pod_hours, "_LOOK_BACK", read_rows)
+        monkeypatch.setattr(pod_hours, "_SHORT_DICTIONARY", batch_rows)
         result = world.write(nodes, pods, row_group_size=row_group_size).split()
         assert world.pod_costs().equals(whole)
         assert result.pods_usd["unblended"] == Decimal(8)
