@@ -16,12 +16,13 @@ from contextlib import contextmanager, redirect_stdout
 
 import dagster as dg
 
-from orchestration.close.controls import read_controls, require_all_passed
+from orchestration.close.failures import why
 from orchestration.close.ledger import find_revision
 from orchestration.close.publish import Publication
 from orchestration.definitions import defs
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.partitions import billing_months
 from orchestration.settings import PROJECT_DIR, Settings, dagster_home
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -55,8 +56,10 @@ def close_month(
         instance: Where the run is recorded; by default, the deployment's own.
 
     Raises:
-        PodledgerError: A step or a control failed; nothing was published.
+        PodledgerError: The month has not begun, or a step or a control failed; nothing was
+            published.
     """
+    _require_begun(month)
     job = defs.resolve_job_def("monthly_close")
     run_id = str(uuid.uuid4())
     with instance or open_instance(settings) as record, _quiet_stdout():
@@ -70,12 +73,24 @@ def close_month(
             raise_on_error=False,
         )
     if not result.success:
-        raise PodledgerError(_why(result, month, settings))
+        raise PodledgerError(
+            why(result.all_events, month)
+            or f"The run {result.run_id} failed before its first step."
+        )
     (published,) = result.asset_materializations_for_node("published_month")
     revision = find_revision(
         settings.published, month, int(str(published.metadata["bill_revision"].value))
     )
     return Publication.of(revision, month, is_new=bool(published.metadata["is_new"].value))
+
+
+def _require_begun(month: Month) -> None:
+    keys = billing_months.get_partition_keys()
+    if month.key not in keys:
+        raise PodledgerError(
+            f"{month} cannot be closed: the months that can be are {keys[0][:7]} to"
+            f" {keys[-1][:7]}, which is still open. Choose one of them."
+        )
 
 
 def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], None]:
@@ -92,33 +107,15 @@ def _listener(progress: Callable[[str], None]) -> Callable[[dg.EventLogEntry], N
             if entry.level == logging.INFO and not step.endswith(_DBT_STEP):
                 progress(entry.user_message)
         elif event.event_type == dg.DagsterEventType.STEP_START:
-            progress(step.replace("_", " "))
+            progress(_words(step))
         elif event.is_step_materialization and step.endswith(_DBT_STEP) and event.asset_key:
-            progress(f"{step.replace('_', ' ')}: {event.asset_key.to_user_string()}")
+            progress(f"{_words(step)}: {event.asset_key.to_user_string()}")
 
     return on_event
 
 
-def _why(result: dg.ExecuteInProcessResult, month: Month, settings: Settings) -> str:
-    """The reason of a failed run, in the words of the first step that failed."""
-    failure = next((event for event in result.all_events if event.is_step_failure), None)
-    if failure is None:
-        return f"The run {result.run_id} failed before its first step."
-    reasons = [f"The step {failure.step_key} failed in run {result.run_id}."]
-    error = failure.step_failure_data.error
-    while error is not None:
-        if error.cls_name == "PodledgerError":
-            return error.message.split(": ", 1)[1].strip()
-        if error.cls_name == "DagsterAssetCheckFailedError":
-            try:
-                require_all_passed(
-                    read_controls(settings.warehouse, month), month, settings.method
-                )
-            except PodledgerError as failed:
-                return str(failed)
-        reasons.append(error.message.strip())
-        error = error.cause
-    return " ".join(" ".join(reasons).split())
+def _words(step: str) -> str:
+    return step.replace("__", "_").replace("_", " ")
 
 
 @contextmanager
