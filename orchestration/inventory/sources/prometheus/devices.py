@@ -18,55 +18,88 @@ from orchestration.inventory.accelerators import (
     MIG_COMPUTE_SLICES,
     NEURON_CORES_PER_DEVICE,
 )
+from orchestration.inventory.held import claimed_resource
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.client import Series
 from orchestration.inventory.sources.prometheus.gathering import (
     Asker,
     Floats,
     Integers,
+    overlap,
     own,
 )
 from orchestration.inventory.sources.prometheus.pods import Nodes, Pods
 
-_DRIVER_RESOURCES = {
-    "gpu.nvidia.com": "nvidia.com/gpu",
-    "gpu.amd.com": "amd.com/gpu",
-    "neuron.aws.com": "aws.amazon.com/neuron",
-}
-"""DRA drivers whose whole devices count as those of a device plug-in."""
+_MIG_DEVICE = re.compile(r"-mig-(?P<profile>.+)")
+_MIG_NAMED = re.compile(
+    r"(?:\d+c)?(?P<slices>\d+)g(?P<gib>\d+)gb(?P<attributes>(?:-[a-z]+)*)(?:-\d+)*"
+)
+"""NVIDIA's driver names a slice ``gpu-0-mig-1g5gb-19-0``: a device's name has no dots."""
+
+EXTENDED_CLAIM = "-extended-resources-"
+"""After a pod's name: the scheduler's own claim for what the pod requests already."""
 
 _MIG_PROFILE = re.compile(r"(\d+)g\.")
 
 
 def add_claims(asker: Asker, pods: Pods, devices: dict[str, dict[int, Floats]]) -> None:
     """Add the devices of ResourceClaims to those requested, shared ones in equal parts."""
-    hours = asker.window.count
+    hours = asker.window.starts
     holders: dict[tuple[str, str], set[int]] = defaultdict(set)
     for series in asker.ask(queries.CLAIM_HOLDERS):
-        claim = (own(series.labels, "namespace"), series.labels.get("resourceclaim", ""))
-        holders[claim].update(pods.rows({"uid": series.labels.get("consumer_uid", "")}))
+        name = series.labels.get("resourceclaim", "")
+        for row in pods.rows({"uid": series.labels.get("consumer_uid", "")}):
+            if not name.startswith(f"{pods.name[row]}{EXTENDED_CLAIM}"):
+                holders[own(series.labels, "namespace"), name].add(row)
     held: dict[tuple[str, str], dict[str, set[tuple[str, str]]]] = {}
     for series in asker.ask(queries.CLAIM_DEVICES):
         labels = series.labels
         claim = (own(labels, "namespace"), labels.get("resourceclaim", ""))
-        device = (labels.get("pool", ""), labels.get("device", ""))
-        resource = _claimed_resource(labels.get("driver", ""), device[1])
-        held.setdefault(claim, {}).setdefault(resource, set()).add(device)
-    bound = pods.bound(asker.window.starts) > 0
+        driver, device = labels.get("driver", ""), labels.get("device", "")
+        resource = claimed_resource(driver, mig_profile(device))
+        units = held.setdefault(claim, {}).setdefault(resource, set())
+        units.add((labels.get("pool", ""), device))
     for claim, resources in sorted(held.items()):
         rows = sorted(holders.get(claim, ()))
-        sharers = np.maximum(bound[rows].sum(axis=0), 1)
+        if not rows:
+            continue
+        parts = _parts(pods.start[rows], pods.end[rows], hours)
         for resource, units in sorted(resources.items()):
-            for row in rows:
-                here = devices.setdefault(resource, {}).setdefault(row, np.zeros(hours))
-                here += np.where(bound[row], len(units) / sharers, 0.0)
+            for row, part in zip(rows, parts, strict=True):
+                here = devices.setdefault(resource, {}).setdefault(
+                    row, np.zeros(len(hours))
+                )
+                here += len(units) * part
 
 
-def _claimed_resource(driver: str, device: str) -> str:
-    """Parts of devices keep the driver's name: their size stands in no metric."""
-    if driver in _DRIVER_RESOURCES and "mig" not in device:
-        return _DRIVER_RESOURCES[driver]
-    return f"{driver}/{'mig' if 'mig' in device else 'device'}"
+def mig_profile(device: str) -> str | None:
+    """The MIG profile that the name of a DRA device tells; None for what is no slice.
+
+    Drivers before 25.12 number profiles (``gpu-0-mig-19-4-1``) and tell their size nowhere
+    in metrics: the number stays, a profile that no rule knows and a control names.
+    """
+    found = _MIG_DEVICE.search(device)
+    if found is None:
+        return None
+    named = _MIG_NAMED.fullmatch(found["profile"])
+    if named is None:
+        return found["profile"]
+    attributes = named["attributes"].replace("-", "+")
+    return f"{named['slices']}g.{named['gib']}gb{attributes}"
+
+
+def _parts(start: Floats, end: Floats, hours: Integers) -> Floats:
+    """Mean part of a claim that each of its pods has while bound, by hour.
+
+    The claim is divided equally among those that are bound, second by second.
+    """
+    start, end = np.rint(start)[:, None], np.rint(end)[:, None]
+    edges = np.unique(np.concatenate([start.ravel(), end.ravel(), hours, hours + 3600]))
+    is_bound = (start <= edges[:-1]) & (end >= edges[1:])
+    each = is_bound * np.diff(edges) / np.maximum(is_bound.sum(axis=0), 1)
+    is_within = (hours <= edges[:-1, None]) & (edges[1:, None] <= hours + 3600)
+    bound = overlap(start, end, hours, hours + 3600)
+    return np.asarray(each @ is_within / np.maximum(bound, 1))
 
 
 def find_busy_devices(

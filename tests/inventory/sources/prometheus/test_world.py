@@ -232,7 +232,15 @@ def test_labels_come_in_kubernetes_spelling_where_it_is_known(fetched: Fetched) 
         ("train-master-0", 7, {"nvidia.com/gpu": 4}, 4 * 0.75),
         ("slices", 8, {"nvidia.com/mig-1g.5gb": 2}, 2 * 0.5 / 7),
         ("infer", 2, {"aws.amazon.com/neuroncore": 4}, 4 * 0.5 / 2),
-        ("claims-b", 12, {"nvidia.com/gpu": 0.5}, None),
+        (
+            "claims-b",
+            12,
+            {
+                "resource.k8s.io/gpu.nvidia.com": 0.5,
+                "resource.k8s.io/gpu.nvidia.com/mig-19-4-1": 1,
+            },
+            None,
+        ),
         ("web-7d9f8b-abcde", 2, {}, None),
     ],
 )
@@ -242,6 +250,19 @@ def test_accelerators_are_those_requested_and_those_busy(
     row = fetched.pods[BY_NAME[pod].uid, hour]
     assert json.loads(row["accelerators_requested"]) == requested
     assert row["accelerators_used"] == (busy if busy is None else pytest.approx(busy))
+
+
+def test_a_claim_is_divided_by_the_second_among_those_that_are_bound(
+    fetched: Fetched,
+) -> None:
+    row = fetched.pods[BY_NAME["claims-a"].uid, 12]
+    claimed = json.loads(row["accelerators_requested"])
+    # Alone for half an hour, one of two for the other.
+    assert claimed.pop("resource.k8s.io/gpu.nvidia.com") == pytest.approx(0.75, abs=0.02)
+    assert claimed == {
+        "resource.k8s.io/gpu.nvidia.com/mig-1g.5gb+me": 1,
+        "resource.k8s.io/gpu.nvidia.com/mig-3g.20gb": 1,
+    }
 
 
 def test_nodes_come_with_type_labels_and_allocatable(fetched: Fetched) -> None:

@@ -8,7 +8,7 @@ cAdvisor every half minute. The truth comes of the specification, not of the sam
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from orchestration.months import Month
@@ -239,6 +239,14 @@ PODS = [
 ]
 BY_NAME = {pod.name: pod for pod in PODS if pod.name != "db-0"}
 
+CLAIMS = (
+    ("shared-gpu", ["gpu-7"], ["claims-a", "claims-b"]),
+    ("slices", ["gpu-6-mig-1g5gb-me-20-0", "gpu-6-mig-3g20gb-9-4"], ["claims-a"]),
+    ("numbered", ["gpu-5-mig-19-4-1"], ["claims-b"]),
+    ("train-master-0-extended-resources-x7k2p", ["gpu-0", "gpu-1"], ["train-master-0"]),
+)
+"""ResourceClaims on N2: what they got, and the pods that hold them."""
+
 SCRAPERS = (
     {"job": "ksm", "instance": "10.0.0.50:8080", "prometheus_replica": "a"},
     {"job": "ksm", "instance": "10.0.0.51:8080", "prometheus_replica": "b"},
@@ -287,18 +295,27 @@ def kube_lines(moment: int) -> Iterator[str]:
     for pod in PODS:
         if pod.scheduled <= moment < pod.gone:
             yield from pod_lines(pod, moment)
-    for holder, number in ((PODS[18], 19), (PODS[19], 20)):
-        if holder.scheduled <= moment < holder.gone:
-            claim = {"namespace": "ml", "resourceclaim": "shared-gpu"}
-            consumer = {"consumer_resource": "pods", "consumer_uid": uid(number)}
+    for claim, devices, holders in CLAIMS:
+        if any(
+            BY_NAME[holder].scheduled <= moment < BY_NAME[holder].gone for holder in holders
+        ):
+            yield from claim_lines(claim, devices, holders, moment)
+
+
+def claim_lines(
+    name: str, devices: Sequence[str], holders: Sequence[str], moment: int
+) -> Iterator[str]:
+    claim = {"namespace": "ml", "resourceclaim": name}
+    for holder in holders:
+        pod = BY_NAME[holder]
+        if pod.scheduled <= moment < pod.gone:
+            consumer = {"consumer_resource": "pods", "consumer_uid": pod.uid}
             yield line(
                 "kube_resourceclaim_status_reserved_for", claim | consumer, 1, moment
             )
-            if number == 19:
-                device = {"driver": "gpu.nvidia.com", "pool": N2, "device": "gpu-7"}
-                yield line(
-                    "kube_resourceclaim_allocation_device_info", claim | device, 1, moment
-                )
+    for device in devices:
+        labels = {"driver": "gpu.nvidia.com", "pool": N2, "device": device}
+        yield line("kube_resourceclaim_allocation_device_info", claim | labels, 1, moment)
 
 
 def pod_lines(pod: Pod, moment: int) -> Iterator[str]:
