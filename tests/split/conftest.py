@@ -34,13 +34,14 @@ from orchestration.schemas import (
     UNALLOCATED_COSTS,
 )
 from orchestration.split.batch import BatchSplit, Coverage, split_batch
-from orchestration.split.engines.local import SplitResult, split_month
+from orchestration.split.engines.local import split_month
 from orchestration.split.node_hours import (
     CAPACITY_COLUMNS,
     POOL_COLUMNS,
     STRING_COLUMNS,
     NodeHours,
 )
+from orchestration.split.pieces import SplitResult
 from orchestration.split.requests import Equivalents
 
 Row = dict[str, Any]
