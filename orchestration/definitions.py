@@ -6,6 +6,8 @@ See https://docs.dagster.io/guides/build/projects-and-components
 import dagster as dg
 
 from orchestration.bill.assets import bill
+from orchestration.bill.sensor import bill_deliveries
+from orchestration.close.alerts import failed_months
 from orchestration.close.assets import close_models, published_month
 from orchestration.close.checks import close_checks
 from orchestration.close.jobs import daily_refresh, monthly_close
@@ -36,5 +38,6 @@ defs = dg.Definitions(
     asset_checks=[close_checks],
     jobs=[monthly_close, daily_refresh],
     schedules=[monthly_close_schedule, daily_refresh_schedule],
+    sensors=[bill_deliveries, failed_months],
     resources={"settings": settings_from_environment, "dbt": dbt_resource()},
 )
