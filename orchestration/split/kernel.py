@@ -296,11 +296,11 @@ def first_residual(
         Segment, resource, basis, and parts - pool in units; segment -1 if all add up.
     """
     resources, bases = split.shape[0], split.shape[1]
-    for segment in range(node_hours.size):
-        start, stop = starts[segment], starts[segment + 1]
-        node_hour = node_hours[segment]
-        for resource in range(resources):
-            for basis in range(bases):
+    for resource in range(resources):
+        for basis in range(bases):
+            for segment in range(node_hours.size):
+                start, stop = starts[segment], starts[segment + 1]
+                node_hour = node_hours[segment]
                 parts = 0
                 for row in range(start, stop):
                     parts += split[resource, basis, row] + unused[resource, basis, row]

@@ -30,7 +30,9 @@ BATCH_ROWS = 131_072
 COLUMNS = tuple(name for name in POD_HOURS.names if name not in ("account_id", "region"))
 """Columns that the split reads: the bill knows account and Region by instance."""
 
-_SHORT_DICTIONARY = 1_000
+SHORT_DICTIONARY = 1_000
+"""Entries up to which a dictionary is written with every batch as it is."""
+
 _LOOK_BACK = 4_096
 
 _STRING_COLUMNS = [name for name in COLUMNS if POD_HOURS.field(name).type == STRING]
@@ -140,7 +142,7 @@ def _with_short_dictionaries(table: pa.Table) -> pa.Table:
     for position, column in enumerate(table.columns):
         if pa.types.is_dictionary(column.type):
             strings = column.chunk(0)
-            if len(strings.dictionary) > _SHORT_DICTIONARY:
+            if len(strings.dictionary) > SHORT_DICTIONARY:
                 table = table.set_column(
                     position, table.field(position).name, _shortened(strings)
                 )

@@ -201,7 +201,7 @@ def test_row_groups_and_batches_may_cut_a_node_hour_anywhere(
         monkeypatch.setattr(pod_hours, "READ_ROWS", read_rows)
         monkeypatch.setattr(pod_hours, "BATCH_ROWS", batch_rows)
         monkeypatch.setattr(pod_hours, "_LOOK_BACK", read_rows)
-        monkeypatch.setattr(pod_hours, "_SHORT_DICTIONARY", batch_rows)
+        monkeypatch.setattr(pod_hours, "SHORT_DICTIONARY", batch_rows)
         result = world.write(nodes, pods, row_group_size=row_group_size).split()
         assert world.pod_costs().equals(whole)
         assert result.pods_usd["unblended"] == Decimal(8)
