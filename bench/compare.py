@@ -32,31 +32,40 @@ def first_difference(ours: Path, theirs: Path, is_sampled: bool = False) -> str 
     Returns:
         A sentence; None if every row has the same money in both.
     """
-    names = sorted(path.name for path in (theirs if is_sampled else ours).iterdir())
-    if not is_sampled and names != sorted(path.name for path in theirs.iterdir()):
+    days, their_days = _days(ours), _days(theirs)
+    if not their_days or (not is_sampled and days.keys() != their_days.keys()):
         return "the days differ"
-    for name in names:
-        left, right = (_read(folder / name) for folder in (ours, theirs))
+    for day, files in their_days.items():
+        left, right = _read(days[day]), _read(files)
         if is_sampled:
             left = left.join(right.select(KEY), KEY, join_type="left semi").sort_by(ORDER)
         if len(left) != len(right) or len(right) == 0:
-            return f"{name} has {len(right):,} rows for {len(left):,}"
+            return f"{day} has {len(right):,} rows for {len(left):,}"
         if not left.select(KEY).equals(right.select(KEY)):
-            return f"{name} has other pods"
+            return f"{day} has other pods"
         for column in MONEY:
             differs = np.flatnonzero(units(left[column]) != units(right[column]))
             if differs.size:
                 row = int(differs[0])
                 return (
-                    f"{name}: {differs.size:,} rows differ in {column}, the first is"
+                    f"{day}: {differs.size:,} rows differ in {column}, the first is"
                     f" {left['pod_uid'][row]} at {left['usage_hour'][row]}:"
                     f" {right[column][row]} for {left[column][row]}"
                 )
     return None
 
 
-def _read(path: Path) -> pa.Table:
-    table = pq.ParquetFile(path).read([*KEY, *MONEY])
+def _days(folder: Path) -> dict[str, list[Path]]:
+    """Files of each day: named after it, or in a folder that is (``day=2026-10-01``)."""
+    days: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        name = path.stem if path.parent == folder else path.parent.name
+        days.setdefault(name.removeprefix("day="), []).append(path)
+    return days
+
+
+def _read(files: list[Path]) -> pa.Table:
+    table = pa.concat_tables(pq.ParquetFile(path).read([*KEY, *MONEY]) for path in files)
     for name in KEY:
         kind = pa.timestamp("us") if name == "usage_hour" else pa.string()
         position = table.schema.get_field_index(name)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,9 @@ class Measurement:
 
     Attributes:
         contender: Who ran.
-        cpu_s: User and system time of the process and its children, seconds.
+        cpu_s: User and system time of the process and what it waited for, seconds.
         wall_s: Seconds.
-        peak_rss_bytes: Largest resident set of the process.
+        peak_rss_bytes: Largest resident set of one process.
         rows: Pod-hours that it stands for: of the month.
         out_bytes: What it wrote.
     """
@@ -40,7 +41,7 @@ def measure(contender: Contender, world: World, home: Path, out: Path) -> Measur
     """Run a contender once, into a fresh folder.
 
     Raises:
-        subprocess.CalledProcessError: It failed.
+        subprocess.CalledProcessError: It failed; what it said is on standard error.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -48,18 +49,21 @@ def measure(contender: Contender, world: World, home: Path, out: Path) -> Measur
         *(sys.executable, "-m", "bench.contenders"),
         *(contender.name, world.size, str(home), str(out)),
     ]
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    answer = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+    with tempfile.TemporaryFile("w+") as log:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        answer = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            log.seek(0)
+            sys.stderr.write(log.read())
+            raise subprocess.CalledProcessError(process.returncode, command)
     told = json.loads(answer.splitlines()[-1])
     cpu = usage.ru_utime + usage.ru_stime
-    written = sum(path.stat().st_size for path in out.iterdir())
+    written = sum(path.stat().st_size for path in out.rglob("*.parquet"))
     scale = 1.0
     if contender.is_sampled:
         scale = world.rows / told["rows"]

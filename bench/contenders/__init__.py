@@ -74,4 +74,5 @@ CONTENDERS = (
         is_sampled=True,
         is_slow=True,
     ),
+    Contender("spark", Kind.EXACT, "the kernel in applyInArrow", "pyspark", is_slow=True),
 )
