@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import dagster._daemon
@@ -59,6 +60,13 @@ class Daemon:
             list(execute_sensor_iteration(self._workspace, _LOG, None, None))
         return self._ticks(name)[0]
 
+    def launch_what_is_queued(self) -> None:
+        """Run what was requested, in this process."""
+        request = self._workspace.create_request_context()
+        for run in reversed(self.instance.get_runs()):
+            if run.status is dg.DagsterRunStatus.QUEUED:
+                self.instance.launch_run(run.run_id, request)
+
     def forget(self, name: str) -> None:
         """Reset a sensor's cursor, as one does in the UI."""
         sensor = self._repository.get_sensor(name)
@@ -83,14 +91,23 @@ class Daemon:
 
 @pytest.fixture
 def daemon() -> Iterator[Daemon]:
-    """On an instance like a deployment's, with nothing switched on and no run yet."""
+    """On an instance like a deployment's, with nothing switched on and no run yet.
+
+    Its SQLite files lie in memory where that is a folder: a tick commits hundreds of times.
+    """
     configuration = yaml.safe_load((PROJECT_DIR / "dagster.yaml").read_text())
+    configuration["run_launcher"] = {
+        "module": "dagster._core.launcher.sync_in_memory_run_launcher",
+        "class": "SyncInMemoryRunLauncher",
+    }
+    memory = Path("/dev/shm")
     origin = LoadableTargetOrigin(module_name="orchestration.definitions")
     target = InProcessWorkspaceLoadTarget(
         [InProcessCodeLocationOrigin(origin, location_name="podledger")]
     )
     with (
-        dg.instance_for_test(overrides=configuration) as instance,
+        TemporaryDirectory(dir=memory if memory.is_dir() else None) as home,
+        dg.instance_for_test(overrides=configuration, temp_dir=home) as instance,
         WorkspaceProcessContext(instance, target) as workspace,
     ):
         location = workspace.create_request_context().get_code_location("podledger")
