@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestration.schemas import RESOURCES
+
 _POD_USD = "DECIMAL(18,10)"
 _USD = "DECIMAL(38,10)"
 
@@ -41,8 +43,8 @@ class PublishedTable:
         mart: Model that it is read from; has ``billing_month`` beside the columns.
         columns: DuckDB type of every column, in their published order.
         order_by: Columns that give the rows one order; together they are a key.
-        day_column: Timestamp that decides which day's file a row is in; None if the
-            table is one file.
+        day_column: Timestamp whose day, the mart's ``usage_date``, decides which file a
+            row is in; None if the table is one file.
     """
 
     name: str
@@ -156,5 +158,48 @@ CONTROLS = PublishedTable(
 )
 """What was checked: one row a control, payer and cost basis."""
 
-TABLES = (SCAD, UNALLOCATED, REMAINDER, CONTROLS)
+CHARGEBACK_MONEY_COLUMNS = tuple(
+    f"{basis}_{part}_usd"
+    for basis in BASIS_COLUMNS.values()
+    for part in ("split", "unused", "total")
+)
+"""Money columns of the chargeback: each basis in its two parts and whole."""
+
+CHARGEBACK = PublishedTable(
+    name="chargeback",
+    mart="fct_daily_costs",
+    columns={
+        "usage_date": "DATE",
+        "payer_account_id": "VARCHAR",
+        "usage_account_id": "VARCHAR",
+        "region_code": "VARCHAR",
+        "cluster_name": "VARCHAR",
+        "namespace": "VARCHAR",
+        "workload_type": "VARCHAR",
+        "workload_name": "VARCHAR",
+        "deployment": "VARCHAR",
+        "labels": "MAP(VARCHAR, VARCHAR)",
+        **{
+            f"{resource}_{measure}_hours": "DOUBLE"
+            for resource in RESOURCES
+            for measure in ("reserved", "used", "allocated")
+        },
+        **dict.fromkeys(CHARGEBACK_MONEY_COLUMNS, _USD),
+    },
+    order_by=(
+        "usage_date",
+        "payer_account_id",
+        "usage_account_id",
+        "region_code",
+        "cluster_name",
+        "namespace",
+        "workload_type",
+        "workload_name",
+        "deployment",
+        "labels::varchar",
+    ),
+)
+"""What pods cost a day, by whom and for what: the table that teams are charged by."""
+
+TABLES = (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CONTROLS)
 """Every table that a revision holds."""

@@ -125,14 +125,18 @@ class TableExporter:
         rows = f"from {self.table.mart} where billing_month = date '{month.key}'"
         if day is None:
             return rows
+        # The date leads through the mart's joins, the timestamp prunes what is read.
         column = self.table.day_column
-        return f"{rows} and {column} >= date '{day}' and {column} < date '{day}' + 1"
+        return (
+            f"{rows} and usage_date = date '{day}'"
+            f" and {column} >= date '{day}' and {column} < date '{day}' + 1"
+        )
 
     def _days(self, source: Source) -> dict[dt.date, Tally]:
         """What the mart has of each day; one pass over the money columns of the month."""
         rows = source.connection.execute(
-            f"select {self.table.day_column}::date as day, {self._aggregates()}"
-            f" {self._rows(source.month)} group by day order by day"
+            f"select usage_date, {self._aggregates()} {self._rows(source.month)}"
+            " group by usage_date order by usage_date"
         ).fetchall()
         return {day: self._as_tally(figures) for day, *figures in rows}
 

@@ -92,6 +92,7 @@ class Manifest(_Record):
 
     ``fingerprint`` is the digest of everything that the figures follow from; two
     revisions of a month never share the one that they were made from in succession.
+    ``ownership_sha256`` is that of the entries in force, whatever their file looks like.
     """
 
     schema_version: Literal[1] = 1
@@ -102,6 +103,7 @@ class Manifest(_Record):
     method_version: int
     code_version: str
     labels: tuple[str, ...]
+    ownership_sha256: str
     deliveries: tuple[Delivery, ...]
     inventory: tuple[InventoryFile, ...]
     row_counts: dict[str, int]

@@ -1,7 +1,8 @@
 """What a month's figures were made from: deliveries, inventory, method and code.
 
-Holds the reading of ``raw/bill_files`` and ``raw/inventory_files``, the version of the
-code, and the fingerprint over all of it that decides whether a revision is a new one.
+Holds the reading of ``raw/bill_files``, ``raw/inventory_files`` and ``raw/ownership``, the
+version of the code, and the fingerprint over all of it that decides whether a revision is
+a new one.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Provenance:
     method_version: int
     code_version: str
     labels: tuple[str, ...]
+    ownership_sha256: str
 
     @property
     def fingerprint(self) -> str:
@@ -70,6 +72,7 @@ class Provenance:
             "method_version": self.method_version,
             "code_version": self.code_version,
             "labels": self.labels,
+            "ownership": self.ownership_sha256,
         }
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -105,7 +108,13 @@ def read_provenance(
         method_version=method_version,
         code_version=code_version,
         labels=tuple(labels),
+        ownership_sha256=_digest_of(_rows(lake, "raw/ownership", month)),
     )
+
+
+def _digest_of(rows: list[dict[str, Any]]) -> str:
+    """SHA-256 in hex of rows in their order."""
+    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
 
 
 @cache

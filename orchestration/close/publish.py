@@ -16,6 +16,7 @@ import duckdb
 
 from orchestration.close.contract import (
     BASIS_COLUMNS,
+    CHARGEBACK,
     REMAINDER,
     SCAD,
     SCAD_SPLIT_COLUMNS,
@@ -159,6 +160,7 @@ def _add(
             method_version=made_from.method_version,
             code_version=made_from.code_version,
             labels=made_from.labels,
+            ownership_sha256=made_from.ownership_sha256,
             deliveries=made_from.deliveries,
             inventory=made_from.inventory,
             row_counts={name: tally.row_count for name, tally in tallies.items()},
@@ -313,6 +315,15 @@ def _require_totals(
         },
         UNALLOCATED.name: {c: totals[b].unallocated for c, b in BASIS_COLUMNS.items()},
         REMAINDER.name: {c: totals[b].remainder for c, b in BASIS_COLUMNS.items()},
+        CHARGEBACK.name: {
+            f"{basis}_{part}_usd": amount
+            for basis, law in totals.items()
+            for part, amount in (
+                ("split", law.pods_split),
+                ("unused", law.pods_unused),
+                ("total", law.pods),
+            )
+        },
     }
     for name, columns in due.items():
         for column, expected in columns.items():

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.close.contract import CONTROLS, SCAD_SPLIT_COLUMNS, SCAD_UNUSED_COLUMNS
+from orchestration.close.contract import CONTROLS
 from orchestration.close.controls import Control, in_catalogue_order
 from orchestration.close.ledger import Revision
 from orchestration.close.manifest import BasisTotals, Manifest
@@ -77,6 +77,28 @@ class Spender:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """What the pods of one team, or of one value of another label, cost in the month.
+
+    Attributes:
+        name: The value; None for pods that nobody owns.
+        split_usd: For what its pods were allocated.
+        unused_usd: Its share of what nobody used.
+        accelerator_hours: Hours of physical devices that its pods were allocated.
+    """
+
+    name: str | None
+    split_usd: Decimal
+    unused_usd: Decimal
+    accelerator_hours: Decimal
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Split and unused together."""
+        return self.split_usd + self.unused_usd
+
+
+@dataclass(frozen=True)
 class Summary:
     """One revision of a month, as a person asks for it; breakdowns in ``BASIS``.
 
@@ -86,6 +108,9 @@ class Summary:
         unallocated: By reason and resource, dearest first.
         remainder: By category, dearest first.
         controls: Every control's row.
+        owner_label: The label that owners go by, the first of the chosen ones.
+        owners: The dearest, dearest first; at most ``TOP``.
+        owner_count: How many there are.
         namespaces: The dearest, dearest first; at most ``TOP``.
         workloads: The dearest, dearest first; at most ``TOP``.
         namespace_count: How many there are.
@@ -97,6 +122,9 @@ class Summary:
     unallocated: list[Unallocated]
     remainder: list[Remainder]
     controls: list[Control]
+    owner_label: str | None
+    owners: list[Owner]
+    owner_count: int
     namespaces: list[Spender]
     workloads: list[Spender]
     namespace_count: int
@@ -123,6 +151,8 @@ class Summary:
             "unallocated": [_texts(asdict(row)) for row in self.unallocated],
             "remainder": [_texts(asdict(row)) for row in self.remainder],
             "controls": [_texts(asdict(row)) for row in self.controls],
+            "owner_label": self.owner_label,
+            "owners": [_texts(asdict(row)) for row in self.owners],
             "namespaces": [_texts(asdict(row)) for row in self.namespaces],
             "workloads": [_texts(asdict(row)) for row in self.workloads],
         }
@@ -152,6 +182,8 @@ def summarize(revision: Revision) -> Summary:
 def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Summary:
     workloads = _workloads(connection, revision.path)
     namespaces = _by_namespace(workloads)
+    label = next(iter(revision.manifest.labels), None)
+    owners = _owners(connection, revision.path, label) if label else []
     return Summary(
         path=revision.path,
         manifest=revision.manifest,
@@ -172,6 +204,9 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
             ).fetchall()
         ],
         controls=_controls(connection, revision.path),
+        owner_label=label,
+        owners=owners[:TOP],
+        owner_count=len(owners),
         namespaces=namespaces[:TOP],
         workloads=workloads[:TOP],
         namespace_count=len(namespaces),
@@ -181,24 +216,36 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
 
 def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spender]:
     """Every workload, dearest first."""
-    names = ("cluster_name", "namespace", "workload_type", "workload_name")
-    tags = ", ".join(f"resource_tags['aws_eks_{name}'] as {name}" for name in names)
     rows = connection.execute(
         f"""
         select
-            {tags},
-            sum({SCAD_SPLIT_COLUMNS[BASIS]}),
-            sum({SCAD_UNUSED_COLUMNS[BASIS]}),
-            coalesce(
-                sum(line_item_usage_amount::decimal(28, 6))
-                    filter (where line_item_usage_type like '%Accelerator-Hours'),
-                0
-            )
-        from {parquet(folder / "scad" / "*.parquet")}
+            cluster_name, namespace, workload_type, workload_name,
+            sum({BASIS}_split_usd),
+            sum({BASIS}_unused_usd),
+            coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
+        from {parquet(folder / "chargeback.parquet")}
         group by 1, 2, 3, 4
         """
     ).fetchall()
     return _dearest_first(Spender(*row) for row in rows)
+
+
+def _owners(connection: duckdb.DuckDBPyConnection, folder: Path, label: str) -> list[Owner]:
+    """What the pods of each value of a label cost, dearest first; None has no label."""
+    rows = connection.execute(
+        f"""
+        select
+            labels[$label] as name,
+            sum({BASIS}_split_usd),
+            sum({BASIS}_unused_usd),
+            coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
+        from {parquet(folder / "chargeback.parquet")}
+        group by 1
+        order by sum({BASIS}_total_usd) desc, name
+        """,
+        {"label": label},
+    ).fetchall()
+    return [Owner(*row) for row in rows]
 
 
 def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:

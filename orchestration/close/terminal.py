@@ -45,6 +45,10 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     width = min(console.width, _USUAL)
     console.print(Text(_origin(summary.manifest), style="dim"), width=width)
     _print_section(console, "The law of the month", _law(summary))
+    if summary.owner_label:
+        title = f"By {summary.owner_label.replace('_', ' ')}"
+        shown = _shown(len(summary.owners), summary.owner_count)
+        _print_section(console, f"{title}, {shown}", _owners(summary))
     _print_section(
         console,
         f"Namespaces, {_shown(len(summary.namespaces), summary.namespace_count)}",
@@ -113,6 +117,20 @@ def _law(summary: Summary) -> Table:
     ):
         figures = [cents(getattr(total, name)) for total in totals]
         table.add_row(title, *figures, style=style)
+    return table
+
+
+def _owners(summary: Summary) -> Table:
+    table = _table("device-h", "split", "unused", "cost", "of pods")
+    for one in summary.owners:
+        table.add_row(
+            one.name or Text("without", style="dim"),
+            _hours(one.accelerator_hours),
+            cents(one.split_usd),
+            cents(one.unused_usd),
+            cents(one.cost_usd),
+            _share(one.cost_usd, summary.totals.pods),
+        )
     return table
 
 

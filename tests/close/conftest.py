@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.contract import CONTROLS, REMAINDER, SCAD, UNALLOCATED
+from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
 from orchestration.close.controls import controls_of
+from orchestration.inventory.owners import OWNERSHIP
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import (
@@ -140,6 +141,7 @@ def _fill_lake(lake: Lake, month: Month) -> None:
         ("raw/bill_files", BILL_FILES, bill_files),
         ("raw/bill_lines", BILL_LINES, bill_lines),
         ("raw/inventory_files", INVENTORY_FILES, inventory_files),
+        ("raw/ownership", OWNERSHIP, []),
         ("pod_costs", POD_COSTS, [{"method_version": 2}]),
         ("unallocated_costs", UNALLOCATED_COSTS, [{"method_version": 2}]),
     ):
@@ -154,8 +156,9 @@ def put_rows(
 
 
 def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None:
-    for table in (SCAD, UNALLOCATED, REMAINDER, CONTROLS):
-        columns = ", ".join(f"{name} {type_}" for name, type_ in table.columns.items())
+    for table in (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CONTROLS):
+        named = {"usage_date": "DATE"} if table.day_column else {}
+        columns = ", ".join(f"{n} {type_}" for n, type_ in (named | table.columns).items())
         connection.execute(f"create table {table.mart} (billing_month date, {columns})")
     connection.execute(
         "create table rpt_month_totals (billing_month date, payer_account_id varchar,"
@@ -167,8 +170,10 @@ def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None
     for payer in PAYERS:
         for day in DAYS:
             for namespace, pod in PODS:
-                insert(SCAD.mart, _split_line(payer, day, namespace, pod))
-            insert(UNALLOCATED.mart, _idle_line(payer, day))
+                line = _split_line(payer, day, namespace, pod)
+                insert(SCAD.mart, {"usage_date": day, **line})
+                insert(CHARGEBACK.mart, _daily_cost(payer, day, namespace, pod))
+            insert(UNALLOCATED.mart, {"usage_date": day, **_idle_line(payer, day)})
         insert(
             REMAINDER.mart,
             {
@@ -253,6 +258,26 @@ def _split_line(payer: str, day: dt.date, namespace: str, pod: str) -> dict[str,
         "split_line_item_split_usage": 2.0,
         "split_line_item_split_usage_ratio": 0.5,
         **costs,
+    }
+
+
+def _daily_cost(payer: str, day: dt.date, namespace: str, pod: str) -> dict[str, object]:
+    parts = {"split": SPLIT, "unused": UNUSED, "total": SPLIT + UNUSED}
+    return {
+        "usage_date": day,
+        "payer_account_id": payer,
+        "usage_account_id": payer,
+        "region_code": "us-east-1",
+        "cluster_name": "ml",
+        "namespace": namespace,
+        "workload_type": "Deployment",
+        "workload_name": pod.rpartition("-")[0],
+        "deployment": None,
+        "labels": {"team": "chat"},
+        "vcpu_reserved_hours": 2.0,
+        "vcpu_used_hours": 1.5,
+        "vcpu_allocated_hours": 2.0,
+        **{f"{basis}_{part}_usd": usd for basis in BASES for part, usd in parts.items()},
     }
 
 

@@ -22,6 +22,7 @@ import pytest
 
 from orchestration.close import publish as publish_module
 from orchestration.close.contract import TABLES
+from orchestration.close.controls import controls_of
 from orchestration.close.export import EXPORTERS, Source, Tally
 from orchestration.close.ledger import latest, month_folder, only_writer, revisions, verify
 from orchestration.close.publish import Publication, publish
@@ -174,7 +175,8 @@ class TestContents:
             "scad": 8,
             "unallocated": 4,
             "remainder": 2,
-            "controls": 104,
+            "chargeback": 8,
+            "controls": len(controls_of(method=2)) * 2 * 4,
         }
         assert manifest["totals"]["amortized"] == {
             "bill": f"{2 * BILL:f}",
@@ -214,6 +216,7 @@ class TestContents:
     ) -> None:
         world.sql(
             "delete from fct_split_line_items",
+            "delete from fct_daily_costs",
             "update rpt_month_totals set pods_split_usd = 0, pods_unused_usd = 0,"
             " remainder_usd = remainder_usd + pods_split_usd + pods_unused_usd",
             "update fct_bill_remainder set"
@@ -308,6 +311,11 @@ class TestRefusals:
             (
                 f"update fct_bill_remainder set amortized_usd = amortized_usd + {UNIT}",
                 "amortized_usd of remainder",
+            ),
+            (
+                "update fct_daily_costs set unblended_total_usd ="
+                f" unblended_total_usd + {UNIT} where namespace = 'serving'",
+                "unblended_total_usd of chargeback",
             ),
         ],
     )

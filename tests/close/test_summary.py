@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from orchestration.close.controls import CATALOGUE
+from orchestration.close.controls import CATALOGUE, controls_of
 from orchestration.close.ledger import find_revision
 from orchestration.close.publish import publish
 from orchestration.close.summary import Summary, summarize
@@ -45,22 +45,38 @@ def test_figures_are_those_of_the_published_rows(world: ClosedWorld) -> None:
         ("Deployment", "chat"),
         ("Deployment", "trainer"),
     ]
-    assert len(summary.controls) == 13 * 2 * 4
+    assert len(summary.controls) == len(controls_of(method=2)) * 2 * 4
 
 
 def test_the_dearest_come_first_and_the_others_are_counted(world: ClosedWorld) -> None:
     world.sql(
         *(
-            "insert into fct_split_line_items select * replace ("
-            f" 0.0000000000 as split_line_item_split_cost,"
-            f" {n}.0000000000 as split_line_item_unused_cost,"
-            " 0 as split_line_item_net_split_cost, 0 as split_line_item_net_unused_cost,"
-            " 0 as split_line_item_public_on_demand_split_cost,"
-            " 0 as split_line_item_public_on_demand_unused_cost,"
-            f" 'other/{n}' as line_item_resource_id,"
-            " map {'aws_eks_cluster_name': 'ml', 'aws_eks_namespace':"
-            f" 'team-{n}'}} as resource_tags) from fct_split_line_items limit 1"
+            f"insert into {table} select * replace (0 as {split},"
+            f" {n}.0000000000 as {unused}, {changed}) from {table} limit 1"
             for n in range(10, 22)
+            for table, split, unused, changed in (
+                (
+                    "fct_split_line_items",
+                    "split_line_item_split_cost",
+                    "split_line_item_unused_cost",
+                    "0 as split_line_item_net_split_cost,"
+                    " 0 as split_line_item_net_unused_cost,"
+                    " 0 as split_line_item_public_on_demand_split_cost,"
+                    " 0 as split_line_item_public_on_demand_unused_cost,"
+                    f" 'other/{n}' as line_item_resource_id",
+                ),
+                (
+                    "fct_daily_costs",
+                    "amortized_split_usd",
+                    "amortized_unused_usd",
+                    f"{n} as amortized_total_usd, 'team-{n}' as namespace,"
+                    + ", ".join(
+                        f" 0 as {basis}_{part}_usd"
+                        for basis in ("unblended", "net_amortized", "public_on_demand")
+                        for part in ("split", "unused", "total")
+                    ),
+                ),
+            )
         ),
         "update rpt_month_totals set bill_usd = bill_usd + 186,"
         " pods_unused_usd = pods_unused_usd + 186"
@@ -71,6 +87,17 @@ def test_the_dearest_come_first_and_the_others_are_counted(world: ClosedWorld) -
     assert names == [f"team-{n}" for n in range(21, 11, -1)]
     assert summary.namespace_count == 14
     assert "the dearest 10 of 14" in printed(summary, 80)
+
+
+def test_owners_go_by_the_first_chosen_label(world: ClosedWorld) -> None:
+    world.sql("update fct_daily_costs set labels = map {} where namespace = 'training'")
+    summary = summarized(world)
+    assert summary.owner_label == "team"
+    assert [(one.name, one.cost_usd) for one in summary.owners] == [
+        ("chat", 4 * (SPLIT + UNUSED)),
+        (None, 4 * (SPLIT + UNUSED)),
+    ]
+    assert "By team, 2 in all" in printed(summary, 80)
 
 
 def test_money_in_json_is_exact_text(world: ClosedWorld) -> None:
@@ -101,9 +128,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(
     world: ClosedWorld, width: int
 ) -> None:
     world.sql(
-        "update fct_split_line_items set resource_tags = map {'aws_eks_cluster_name':"
-        f" '{'c' * 100}', 'aws_eks_namespace': '{'n' * 253}', 'aws_eks_workload_name':"
-        f" '{'w' * 253}'}}"
+        f"update fct_daily_costs set cluster_name = '{'c' * 100}',"
+        f" namespace = '{'n' * 253}', workload_name = '{'w' * 253}'"
     )
     summary = summarized(world)
     lines = printed(summary, width).splitlines()
@@ -118,7 +144,8 @@ def test_a_failed_warning_is_shown_with_evidence_and_what_to_do(world: ClosedWor
         " and payer_account_id = '111122223333'"
     )
     text = " ".join(printed(summarized(world), 80).split())
-    assert "12 of 13 passed" in text
+    count = len(controls_of(method=2))
+    assert f"{count - 1} of {count} passed" in text
     assert "warning pods_run_on_billed_instances" in text
     assert "7 pod-hours on i-9" in text
     assert CATALOGUE["pods_run_on_billed_instances"].what_to_do in text
@@ -128,6 +155,7 @@ def test_an_empty_month_has_a_summary(world: ClosedWorld) -> None:
     pods = 4 * (SPLIT + UNUSED)
     world.sql(
         "delete from fct_split_line_items",
+        "delete from fct_daily_costs",
         "update rpt_month_totals set pods_split_usd = 0, pods_unused_usd = 0,"
         f" bill_usd = bill_usd - {pods}",
     )

@@ -26,6 +26,7 @@ pod_costs as (
         deployment,
         labels,
         usage_hour,
+        usage_hour::date as usage_date,
         '{{ resource }}' as resource,
         {{ resource }}_reserved_hours as reserved_hours,
         {{ resource }}_used_hours as used_hours,

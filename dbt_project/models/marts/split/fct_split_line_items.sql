@@ -6,25 +6,35 @@ items as (
 
 ),
 
+tags as (
+
+    select * from {{ ref('int_pods__tagged') }}
+
+),
+
 tagged as (
 
     select
-        *,
-        {{ known_entries([
-            ('aws_eks_cluster_name', 'cluster_name'),
-            ('aws_eks_deployment', 'deployment'),
-            ('aws_eks_namespace', 'namespace'),
-            ('aws_eks_node', 'node_name'),
-            ('aws_eks_workload_name', 'workload_name'),
-            ('aws_eks_workload_type', 'workload_type'),
-        ]) }} || {{ label_entries('labels') }} as tag_entries,
+        items.*,
+        tags.resource_tags,
         case
-            when region_code like 'us-gov-%' then 'aws-us-gov'
-            when region_code like 'cn-%' then 'aws-cn'
+            when items.region_code like 'us-gov-%' then 'aws-us-gov'
+            when items.region_code like 'cn-%' then 'aws-cn'
             else 'aws'
         end as arn_partition,
-        usage_hour + interval 1 hour as usage_ended_at
+        items.usage_hour + interval 1 hour as usage_ended_at
     from items
+    left join tags
+        on
+            items.billing_month = tags.billing_month
+            and items.usage_date = tags.usage_date
+            and {{ same('items.cluster_name', 'tags.cluster_name') }}
+            and {{ same('items.node_name', 'tags.node_name') }}
+            and {{ same('items.namespace', 'tags.namespace') }}
+            and {{ same('items.workload_type', 'tags.workload_type') }}
+            and {{ same('items.workload_name', 'tags.workload_name') }}
+            and {{ same('items.deployment', 'tags.deployment') }}
+            and items.labels = tags.labels
 
 ),
 
@@ -32,6 +42,7 @@ final as (
 
     select
         billing_month,
+        usage_date,
         {{ utc_text('usage_hour') }} || '/' || {{ utc_text('usage_ended_at') }}
             as identity_time_interval,
         payer_account_id as bill_payer_account_id,
@@ -53,7 +64,7 @@ final as (
             as line_item_resource_id,
         allocated_hours as line_item_usage_amount,
         region_code as product_region_code,
-        {{ map_of_entries('tag_entries') }} as resource_tags,
+        resource_tags,
         instance_id as split_line_item_parent_resource_id,
         reserved_hours as split_line_item_reserved_usage,
         used_hours as split_line_item_actual_usage,

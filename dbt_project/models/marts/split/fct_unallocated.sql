@@ -13,6 +13,7 @@ final as (
         payer_account_id as bill_payer_account_id,
         usage_account_id as line_item_usage_account_id,
         region_code,
+        usage_hour::date as usage_date,
         usage_hour as line_item_usage_start_date,
         instance_id as split_line_item_parent_resource_id,
         instance_type,
