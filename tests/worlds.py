@@ -417,8 +417,9 @@ def _cur2_row(line: dict[str, Any]) -> dict[str, Any]:
         "product_product_family": line.get("family"),
         "product_instance_type": line.get("instance_type") if "family" in line else None,
         "product_region_code": "us-west-2",
-        "product": {},
-        "resource_tags": {"user_team": "billing"},
+        "product": line.get("product", {}),
+        "resource_tags": {"user_team": "billing", **line.get("tags", {})},
+        "split_line_item_parent_resource_id": line.get("split_parent"),
         "reservation_reservation_a_r_n": "arn:r" if line["type"] == "RIFee" else None,
         **dict.fromkeys(_MONEY),
         **number,
@@ -462,7 +463,8 @@ def write_cur2(world: World, root: Path, payers: list[str] | None = None) -> Non
                 else pa.map_(pa.string(), pa.string())
                 if name in ("product", "resource_tags")
                 else pa.string()
-                if name in strings or name.startswith(("product_", "line_item_resource"))
+                if name in strings
+                or name.startswith(("product_", "line_item_resource", "split_line_item"))
                 else pa.timestamp("ms"),
             )
             for name in rows[0]
