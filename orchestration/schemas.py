@@ -185,6 +185,21 @@ INVENTORY_FILES = pa.schema(
 """``raw/inventory_files``: one row a file read. ``kind``: pod_hours or node_hours.
 ``rows_in_month`` counts before repeated rows are folded."""
 
+INVENTORY_GAPS = pa.schema(
+    [
+        pa.field("source", STRING),
+        pa.field("cluster_name", STRING),
+        pa.field("instance_id", STRING),
+        pa.field("gap_start", HOUR, nullable=False),
+        pa.field("gap_end", HOUR, nullable=False),
+        pa.field("subject", STRING),
+        pa.field("consequence", STRING),
+    ]
+)
+"""``raw/inventory_gaps``: one row a time of which a source knows nothing, or less than it
+should, within the month. ``instance_id`` is null where it is every node of the cluster,
+``cluster_name`` where a source has no rows to tell whose the gap is."""
+
 ACCELERATOR_EQUIVALENTS = pa.schema(
     [
         pa.field("instance_type", STRING, nullable=False),

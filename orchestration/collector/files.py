@@ -5,15 +5,15 @@ Holds their names, their bytes, and where their gaps are told:
     <root>/cluster=<name>/day=2026-10-01/pod_hours_2026-10-01T05.parquet
                                          node_hours_2026-10-01T05.parquet
 
-An hour without pods has a file without rows: the collector was there. Gaps are JSON in the
-Parquet metadata under ``podledger.gaps``, so that they are never apart from their rows.
+An hour without pods has a file without rows: the collector was there. Gaps are told in
+the Parquet metadata, as ``inventory/gaps.py`` says.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -21,11 +21,8 @@ import pyarrow.parquet as pq
 
 from orchestration.collector.hours import Hour
 from orchestration.collector.quantities import utc
-from orchestration.inventory.sources.days import Gap
+from orchestration.inventory.gaps import Gap, gap_metadata
 from orchestration.inventory.sources.interface import Kind
-
-GAPS = b"podledger.gaps"
-"""Key of the Parquet metadata that holds the gaps."""
 
 
 def hour_files(cluster: str, hour: int, content: Hour) -> Iterator[tuple[str, bytes]]:
@@ -35,7 +32,7 @@ def hour_files(cluster: str, hour: int, content: Hour) -> Iterator[tuple[str, by
         "pod_hours": content.pod_hours,
     }
     for kind, table in tables.items():
-        yield file_name(cluster, kind, hour), _parquet(table, content.gaps)
+        yield file_name(cluster, kind, hour), _parquet(table, cluster, content.gaps)
 
 
 def file_name(cluster: str, kind: Kind, hour: int) -> str:
@@ -51,17 +48,9 @@ def cluster_folder(cluster: str) -> str:
     return f"cluster={quote(cluster, safe='')}"
 
 
-def _parquet(table: pa.Table, gaps: Sequence[Gap]) -> bytes:
-    told = [
-        {
-            "start": gap.start.isoformat(),
-            "end": gap.end.isoformat(),
-            "subject": gap.subject,
-            "consequence": gap.consequence,
-        }
-        for gap in gaps
-    ]
-    described = table.replace_schema_metadata({GAPS: json.dumps(told)})
+def _parquet(table: pa.Table, cluster: str, gaps: Sequence[Gap]) -> bytes:
+    named = [replace(gap, cluster_name=cluster) for gap in gaps]
+    described = table.replace_schema_metadata(gap_metadata(named))
     buffer = io.BytesIO()
     pq.write_table(described, buffer, compression="zstd")
     return buffer.getvalue()

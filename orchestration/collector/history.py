@@ -29,7 +29,7 @@ from orchestration.collector.pods import (
     read_pod,
 )
 from orchestration.collector.quantities import HOUR, hour_of, utc
-from orchestration.inventory.sources.days import Gap
+from orchestration.inventory.gaps import Gap
 
 Kind = Literal["pods", "nodes", "resourceclaims", "resourceslices"]
 

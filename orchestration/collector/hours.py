@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from orchestration.collector.history import ClaimRecord, History, NodeRecord, PodRecord
 from orchestration.collector.quantities import HOUR, Resources, utc
-from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS, Gap
+from orchestration.inventory.gaps import Gap
+from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS
 
 
 @dataclass(frozen=True)

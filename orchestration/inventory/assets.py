@@ -1,4 +1,4 @@
-"""The pod inventory as Dagster assets: ``raw/pod_hours``, ``raw/node_hours`` and files.
+"""The pod inventory as Dagster assets: pods, nodes, files and gaps below ``raw``.
 
 Reads the partition's month through ``sources`` and ``ingest``; nothing is decided here.
 See https://docs.dagster.io/guides/build/assets/defining-assets
@@ -19,6 +19,7 @@ from orchestration.settings import Settings
 POD_HOURS = dg.AssetKey(["raw", "pod_hours"])
 NODE_HOURS = dg.AssetKey(["raw", "node_hours"])
 INVENTORY_FILES = dg.AssetKey(["raw", "inventory_files"])
+INVENTORY_GAPS = dg.AssetKey(["raw", "inventory_gaps"])
 OWNERSHIP = dg.AssetKey(["raw", "ownership"])
 
 
@@ -39,6 +40,12 @@ OWNERSHIP = dg.AssetKey(["raw", "ownership"])
         dg.AssetSpec(
             INVENTORY_FILES,
             description="What was read of each inventory. One row a file.",
+            kinds={"python", "parquet"},
+        ),
+        dg.AssetSpec(
+            INVENTORY_GAPS,
+            description="Times of which an inventory knows nothing, or less than it should."
+            " One row a source, cluster, node and stretch of time.",
             kinds={"python", "parquet"},
         ),
     ],
@@ -70,6 +77,9 @@ def inventory(
     )
     yield dg.MaterializeResult(
         asset_key=INVENTORY_FILES, metadata={"dagster/row_count": read.file_count}
+    )
+    yield dg.MaterializeResult(
+        asset_key=INVENTORY_GAPS, metadata={"dagster/row_count": read.gaps}
     )
 
 

@@ -2,7 +2,7 @@
 
 Holds the order of things: read every file once, check and cast its rows, part them by day
 on disk, then fold and write a day at a time. No table of the month is replaced before all
-three are written. What a row may hold is in ``contract.py``; devices are not resolved here.
+four are written. What a row may hold is in ``contract.py``; devices are not resolved here.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestration.duck import connect
 from orchestration.inventory.casts import CODED, MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import CONTRACTS, Content, Contract
 from orchestration.inventory.fold import fold
+from orchestration.inventory.gaps import Gap, joined, read_gaps
 from orchestration.inventory.maps import canonical_json
 from orchestration.inventory.readers import read_batches
 from orchestration.inventory.rows import rows_in_month
@@ -33,7 +37,7 @@ from orchestration.inventory.spool import Spool
 from orchestration.inventory.tables import codes_of, sorted_codes, write_table
 from orchestration.lake import Lake
 from orchestration.months import Month
-from orchestration.schemas import HOUR, INVENTORY_FILES, STRING
+from orchestration.schemas import HOUR, INVENTORY_FILES, INVENTORY_GAPS, STRING
 
 _MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
 
@@ -52,6 +56,7 @@ class InventoryRead:
         days_with_pods: Days of the month that have pods.
         repeated_rows: Rows that repeated another word for word, and were folded.
         rows_of_other_months: Rows that were left out because their hour is not the month's.
+        gaps: Rows of ``raw/inventory_gaps``.
     """
 
     pod_hours: int
@@ -60,6 +65,7 @@ class InventoryRead:
     days_with_pods: int
     repeated_rows: int
     rows_of_other_months: int
+    gaps: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class _FileRead:
     sha256: str
     row_count: int
     rows_in_month: int
+    clusters: frozenset[str]
+    gaps: tuple[Gap, ...]
 
 
 @dataclass(frozen=True)
@@ -89,8 +97,9 @@ def ingest_inventory(
 ) -> InventoryRead:
     """Read the inventory of a month into the lake.
 
-    Writes ``raw/pod_hours``, ``raw/node_hours`` and ``raw/inventory_files``. The same rows
-    give the same bytes of the first two, whatever files, formats and order they come in.
+    Writes ``raw/pod_hours``, ``raw/node_hours``, ``raw/inventory_files`` and
+    ``raw/inventory_gaps``. The same rows give the same bytes of the first two, whatever
+    files, formats and order they come in.
 
     Args:
         sources: Where the rows come from; rows of other months are left out.
@@ -129,7 +138,7 @@ def ingest_inventory(
         with ExitStack() as replaced:
             folders = {
                 table: replaced.enter_context(lake.replace(f"raw/{table}", month))
-                for table in (*CONTRACTS, "inventory_files")
+                for table in (*CONTRACTS, "inventory_files", "inventory_gaps")
             }
             written = {
                 kind: _write_days(CONTRACTS[kind], spool, month, files, folders[kind])
@@ -139,6 +148,8 @@ def ingest_inventory(
                 _file_table(files, reads),
                 folders["inventory_files"] / "inventory_files.parquet",
             )
+            gaps = _gap_table(files, reads, month)
+            write_table(gaps, folders["inventory_gaps"] / "inventory_gaps.parquet")
     for kind, result in written.items():
         progress(f"raw/{kind}: {result.rows:,} rows")
     inventory = InventoryRead(
@@ -148,6 +159,7 @@ def ingest_inventory(
         days_with_pods=written["pod_hours"].days,
         repeated_rows=sum(result.repeated_rows for result in written.values()),
         rows_of_other_months=sum(read.row_count - read.rows_in_month for read in reads),
+        gaps=len(gaps),
     )
     if not inventory.pod_hours:
         progress(_no_pods(inventory, month))
@@ -173,16 +185,21 @@ def _read_file(
 ) -> _FileRead:
     """Check and cast one file's rows of the month, and part them by day."""
     row_count = kept_count = 0
+    clusters: set[str] = set()
     for batch in batches:
         numbers = np.arange(row_count, row_count + len(batch)) + 1
         row_count += len(batch)
         rows = rows_in_month(batch, numbers, file, position, month)
         if len(rows):
             kept_count += len(rows)
+            clusters.update(filter(None, pc.unique(rows["cluster_name"]).to_pylist()))
             spool.append(rows, _days(rows["usage_hour"], month))
     with file.path.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return _FileRead(sha256, row_count, kept_count)
+    gaps: list[Gap] = []
+    if file.file_format == "parquet":
+        gaps = read_gaps(pq.read_schema(file.path).metadata, str(file))
+    return _FileRead(sha256, row_count, kept_count, frozenset(clusters), tuple(gaps))
 
 
 def _days(hours: pa.TimestampArray, month: Month) -> NDArray[np.int64]:
@@ -274,3 +291,39 @@ def _file_table(files: Sequence[SourceFile], reads: Sequence[_FileRead]) -> pa.T
         ],
         schema=INVENTORY_FILES,
     )
+
+
+def _gap_table(
+    files: Sequence[SourceFile], reads: Sequence[_FileRead], month: Month
+) -> pa.Table:
+    """``raw/inventory_gaps``: a gap of no named cluster is every one's of its source."""
+    clusters: defaultdict[str, set[str]] = defaultdict(set)
+    gaps: defaultdict[str, set[Gap]] = defaultdict(set)
+    for file, read in zip(files, reads, strict=True):
+        clusters[file.source] |= read.clusters
+        gaps[file.source].update(read.gaps)
+    rows = [
+        {
+            "source": source,
+            "cluster_name": gap.cluster_name or None,
+            "instance_id": gap.instance_id or None,
+            "gap_start": gap.start.replace(tzinfo=None),
+            "gap_end": gap.end.replace(tzinfo=None),
+            "subject": gap.subject,
+            "consequence": gap.consequence,
+        }
+        for source, told in sorted(gaps.items())
+        for gap in joined(
+            replace(
+                gap,
+                start=max(gap.start, month.start),
+                end=min(gap.end, month.end),
+                cluster_name=cluster,
+            )
+            for gap in told
+            if gap.start < month.end and gap.end > month.start
+            for cluster in ([gap.cluster_name] if gap.cluster_name else clusters[source])
+            or [""]
+        )
+    ]
+    return pa.Table.from_pylist(rows, schema=INVENTORY_GAPS)

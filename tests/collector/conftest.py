@@ -15,9 +15,10 @@ import pytest
 from orchestration.collector import collect as collecting
 from orchestration.collector import watching
 from orchestration.collector.collect import collect
-from orchestration.collector.files import GAPS, file_name
+from orchestration.collector.files import file_name
 from orchestration.collector.history import SETTLING_SECONDS
 from orchestration.collector.stores import open_store
+from orchestration.inventory.gaps import GAPS
 from tests.collector.objects import HOUR, T0, node
 from tests.collector.server import NODES, Cluster, serve, write_kubeconfig
 

@@ -1,6 +1,7 @@
 """The inventory's way into the lake: what is kept, folded, left out, and refused."""
 
 import datetime as dt
+import json
 import random
 import shutil
 import signal
@@ -14,7 +15,8 @@ import pytest
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory import ingest
-from orchestration.schemas import NODE_HOURS, POD_HOURS
+from orchestration.inventory.gaps import GAPS
+from orchestration.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS
 from orchestration.settings import PROJECT_DIR
 
 FORMATS = ("a.parquet", "a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.gz", "a.jsonl")
@@ -343,3 +345,85 @@ def test_only_a_day_is_folded_at_a_time(inventory, monkeypatch):
     monkeypatch.setattr(ingest, "fold", sized)
     inventory.read()
     assert sizes == [("pod_hours", 6), ("pod_hours", 6)]
+
+
+# ---------------------------------------------------------------- gaps
+
+
+def with_gaps(path, text):
+    """Write a Parquet file again that tells gaps in its metadata."""
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({GAPS: text}), path)
+
+
+def told_gap(start, end, **more):
+    return {"start": start, "end": end, "subject": "pods", "consequence": "lost"} | more
+
+
+def test_gaps_that_files_tell_are_rows_by_cluster_within_the_month(inventory):
+    first = inventory.write(
+        "a.parquet",
+        inventory.pod(cluster_name="prod"),
+        inventory.pod(cluster_name="dev", pod_uid="2"),
+    )
+    second = inventory.write("b.parquet", inventory.pod(cluster_name="dev", pod_uid="3"))
+    gap = told_gap("2026-09-30T23:00:00+00:00", "2026-10-01T02:00:00+00:00")
+    node = told_gap(
+        "2026-10-05T02:00:00+02:00",
+        "2026-10-05T03:00:00+02:00",
+        cluster_name="dev",
+        instance_id="i-0a1",
+    )
+    other = told_gap("2026-11-01T00:00:00+00:00", "2026-11-01T02:00:00+00:00")
+    with_gaps(first, json.dumps([gap, other]))
+    with_gaps(second, json.dumps([node, gap | {"start": "2026-10-01T01:00:00+00:00"}]))
+    assert inventory.read().gaps == 3
+    found = [
+        (
+            row["cluster_name"],
+            row["instance_id"],
+            f"{row['gap_start']:%dT%H}",
+            f"{row['gap_end']:%dT%H}",
+        )
+        for row in inventory.rows("inventory_gaps")
+    ]
+    assert found == [
+        ("dev", None, "01T00", "01T02"),
+        ("prod", None, "01T00", "01T02"),
+        ("dev", "i-0a1", "05T00", "05T01"),
+    ]
+
+
+def test_an_inventory_without_gaps_has_an_empty_table_of_them(inventory):
+    inventory.write("a.csv", inventory.pod())
+    inventory.read()
+    (file,) = inventory.lake.files("raw/inventory_gaps", inventory.month)
+    assert pq.read_schema(file).names == INVENTORY_GAPS.names
+    assert pq.read_metadata(file).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not understood"),
+        ("[1]", "not understood"),
+        (json.dumps([told_gap("2026-10-01", "2026-10-02")]), "a moment has no zone"),
+        (
+            json.dumps([told_gap("2026-10-02T00:00:00Z", "2026-10-01T00:00:00Z")]),
+            "is not before",
+        ),
+        (
+            json.dumps([told_gap("2026-10-01T00:00:00Z", "2026-10-02T00:00:00Z", who="x")]),
+            "who",
+        ),
+    ],
+)
+def test_gaps_that_cannot_be_understood_stop_the_month(inventory, text, message):
+    path = inventory.write("a.parquet", inventory.pod())
+    inventory.read()
+    before = inventory.content()
+    with_gaps(path, text)
+    with pytest.raises(PodledgerError, match=message) as refused:
+        inventory.read()
+    assert "a.parquet" in str(refused.value)
+    assert inventory.content() == before

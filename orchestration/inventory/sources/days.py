@@ -17,7 +17,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.errors import PodledgerError
+from orchestration.inventory.gaps import Gap, gap_metadata, joined, read_gaps
 from orchestration.inventory.sources.interface import Kind, SourceFile
 from orchestration.months import Month
 from orchestration.schemas import NODE_HOURS, POD_HOURS
@@ -35,41 +36,13 @@ DAY_POD_HOURS = POD_HOURS
 DAY_NODE_HOURS = NODE_HOURS.remove(NODE_HOURS.get_field_index("sharing_labels"))
 """Rows of a day of nodes; the ingest derives the rest."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when rows of an older writer may not be read any more: days are asked anew."""
 
 _SCHEMAS: dict[Kind, pa.Schema] = {
     "pod_hours": DAY_POD_HOURS,
     "node_hours": DAY_NODE_HOURS,
 }
-
-
-@dataclass(frozen=True, order=True)
-class Gap:
-    """A time of which a source knows nothing, or less than it should.
-
-    Attributes:
-        start: Its begin, UTC.
-        end: Its end, UTC, exclusive.
-        subject: What is missing, a metric or a kind of event.
-        consequence: What it does to the rows, a phrase for people.
-    """
-
-    start: dt.datetime
-    end: dt.datetime
-    subject: str
-    consequence: str
-
-    @property
-    def hours(self) -> float:
-        """Its length."""
-        return (self.end - self.start) / dt.timedelta(hours=1)
-
-    def __str__(self) -> str:
-        return (
-            f"no {self.subject} from {self.start:%Y-%m-%d %H:%M} to"
-            f" {self.end:%Y-%m-%d %H:%M} UTC ({self.hours:.1f} h): {self.consequence}"
-        )
 
 
 @dataclass(frozen=True)
@@ -141,10 +114,14 @@ class DayFolder:
                 path = self._rows(kind, day)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partials[path] = path.with_name(f".{uuid.uuid4().hex}.partial")
-                _write_rows(batches, _SCHEMAS[kind], partials[path])
+                schema = _SCHEMAS[kind]
+                if kind == "pod_hours":
+                    schema = schema.with_metadata(gap_metadata(gaps))
+                _write_rows(batches, schema, partials[path])
             record.parent.mkdir(parents=True, exist_ok=True)
             partials[record] = record.with_name(f".{uuid.uuid4().hex}.partial")
-            partials[record].write_text(_record_text(gaps, is_complete=is_complete))
+            stands = {"layout": LAYOUT, "is_complete": is_complete}
+            partials[record].write_text(json.dumps(stands) + "\n")
             # Between the renames the day has no record: a crash there asks for it again.
             record.unlink(missing_ok=True)
             for path, partial in partials.items():
@@ -175,22 +152,15 @@ class DayFolder:
 
         Gaps that go on at midnight are one.
         """
-        found = [
-            Gap(
-                start=dt.datetime.fromisoformat(gap["start"]),
-                end=dt.datetime.fromisoformat(gap["end"]),
-                subject=gap["subject"],
-                consequence=gap["consequence"],
-            )
+        return joined(
+            gap
             for day in self.month.days
-            for gap in self._read_record(day).get("gaps", [])
-        ]
-        joined: list[Gap] = []
-        for gap in sorted(found, key=lambda gap: (gap.subject, gap.consequence, gap.start)):
-            if joined and joined[-1] == replace(gap, start=joined[-1].start, end=gap.start):
-                gap = replace(gap, start=joined.pop().start)
-            joined.append(gap)
-        return sorted(joined)
+            if self._record(day).is_file()
+            for gap in read_gaps(
+                pq.read_schema(self._rows("pod_hours", day)).metadata,
+                str(self._rows("pod_hours", day)),
+            )
+        )
 
     def _stands_complete(self, day: dt.date) -> bool:
         record = self._read_record(day)
@@ -221,21 +191,6 @@ def day_start(day: dt.date) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
 
 
-def stretches(hours: Iterable[dt.datetime], subject: str, consequence: str) -> list[Gap]:
-    """Hours of which nothing is known as gaps, those that touch as one.
-
-    Args:
-        hours: Starts of the hours, UTC, in any order.
-        subject: As in ``Gap``.
-        consequence: As in ``Gap``.
-    """
-    gaps: list[Gap] = []
-    for hour in sorted(hours):
-        start = gaps.pop().start if gaps and gaps[-1].end == hour else hour
-        gaps.append(Gap(start, hour + dt.timedelta(hours=1), subject, consequence))
-    return gaps
-
-
 def _write_rows(
     batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema, path: Path
 ) -> None:
@@ -247,15 +202,3 @@ def _write_rows(
                 else batch
             )
             writer.write_table(table.select(schema.names).cast(schema))
-
-
-def _record_text(gaps: Sequence[Gap], *, is_complete: bool) -> str:
-    record = {
-        "layout": LAYOUT,
-        "is_complete": is_complete,
-        "gaps": [
-            asdict(gap) | {"start": gap.start.isoformat(), "end": gap.end.isoformat()}
-            for gap in sorted(gaps)
-        ],
-    }
-    return json.dumps(record, indent=1) + "\n"

@@ -24,13 +24,12 @@ import urllib3
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import SECONDS_AN_HOUR
+from orchestration.inventory.gaps import Gap, stretches
 from orchestration.inventory.sources.days import (
     DAY_NODE_HOURS,
     DAY_POD_HOURS,
     DayFolder,
-    Gap,
     day_start,
-    stretches,
 )
 from orchestration.inventory.sources.fields import Fields
 from orchestration.inventory.sources.interface import Progress, SourceFile

@@ -26,13 +26,12 @@ from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 from orchestration.inventory.accelerators import PHYSICAL_DEVICE
 from orchestration.inventory.casts import SECONDS_AN_HOUR
+from orchestration.inventory.gaps import Gap, stretches
 from orchestration.inventory.sources.days import (
     DAY_NODE_HOURS,
     DAY_POD_HOURS,
     DayFolder,
-    Gap,
     day_start,
-    stretches,
 )
 from orchestration.inventory.sources.interface import Progress, SourceFile
 from orchestration.lake import Lake

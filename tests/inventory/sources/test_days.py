@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.inventory.gaps import Gap
 from orchestration.inventory.sources.days import (
     DAY_NODE_HOURS,
     DAY_POD_HOURS,
     DayFolder,
-    Gap,
 )
 from orchestration.months import Month
 

@@ -399,6 +399,65 @@ cluster_nodes_have_an_inventory as (
 
 ),
 
+unwatched as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as node_hour_count,
+        count(distinct cluster_name) as cluster_count,
+        count(distinct cluster_name || {{ utc_text('usage_hour') }}) as hour_count,
+        sum(amortized_usd) as amortized_usd,
+        min_by(gap, {{ pair('usage_hour', 'gap') }}) as example
+    from {{ ref('int_node_hours__unwatched') }}
+    group by billing_month, payer_account_id
+
+),
+
+-- A gap of nobody knows which cluster may be anybody's.
+unplaced_gaps as (
+
+    select
+        billing_month,
+        count(*) as gap_count,
+        min(source) as example
+    from {{ ref('stg_k8s__inventory_gaps') }}
+    where cluster_name is null and instance_id is null
+    group by billing_month
+
+),
+
+inventories_have_no_gaps as (
+
+    select
+        payers.billing_month,
+        'inventories_have_no_gaps' as control,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        coalesce(unwatched.amortized_usd, 0) as actual_usd,
+        coalesce(unwatched.amortized_usd, 0) as residual_usd,
+        unwatched.node_hour_count is null
+        and unplaced_gaps.gap_count is null as is_passed,
+        'warning' as severity,
+        coalesce(unwatched.hour_count, 0) || ' hours of '
+        || coalesce(unwatched.cluster_count, 0) || ' clusters, '
+        || coalesce(unwatched.node_hour_count, 0) || ' node-hours, have gaps'
+        || coalesce(', the first: ' || unwatched.example, '')
+        || coalesce(
+            '; ' || unplaced_gaps.gap_count || ' gaps are of no cluster that '
+            || unplaced_gaps.example || ' tells',
+            ''
+        ) as evidence
+    from payers
+    left join unwatched
+        on
+            payers.billing_month = unwatched.billing_month
+            and payers.payer_account_id = unwatched.payer_account_id
+    left join unplaced_gaps on payers.billing_month = unplaced_gaps.billing_month
+
+),
+
 oversized as (
 
     select
@@ -639,7 +698,8 @@ split_rows_of_aws_are_left_out as (
     'every_billed_dollar_lands_once', 'every_node_hour_adds_up',
     'resources_add_up_to_their_node_hour', 'marts_add_up_to_pod_costs',
     'no_pod_hour_is_counted_twice', 'pods_run_on_billed_instances',
-    'cluster_nodes_have_an_inventory', 'requests_fit_their_node',
+    'cluster_nodes_have_an_inventory', 'inventories_have_no_gaps',
+    'requests_fit_their_node',
     'accelerator_requests_are_recognized', 'instance_types_are_in_the_catalogue',
     'market_weights_cover_every_type', 'deliveries_were_read_whole',
     'rounding_is_accounted_for', 'split_rows_of_aws_are_left_out',

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,12 +20,8 @@ import pyarrow as pa
 from orchestration.duck import connect
 from orchestration.inventory.accelerators import NEURON_CORE, NEURON_CORES_PER_DEVICE
 from orchestration.inventory.casts import MICROSECONDS_AN_HOUR, SECONDS_AN_HOUR
-from orchestration.inventory.sources.days import (
-    DAY_NODE_HOURS,
-    DAY_POD_HOURS,
-    Gap,
-    day_start,
-)
+from orchestration.inventory.gaps import Gap, stretches
+from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS, day_start
 
 GPU = "nvidia.com/gpu"
 """The resource whose requests the agent counts."""
@@ -261,7 +256,7 @@ silent as (
     except
     select instance_id, hour from present
 )
-select hour, count(*) as nodes from silent group by hour
+select instance_id, hour from silent
 """
 
 
@@ -309,7 +304,7 @@ def day_of_hours(
         return DayOfHours(
             DAY_POD_HOURS.empty_table(),
             DAY_NODE_HOURS.empty_table(),
-            list(_gaps(set(), {}, start, min(until, end))),
+            _gaps(set(), [], start, min(until, end)),
         )
     with connect(scratch) as connection:
         # Sums of doubles depend on their order: one thread, ordered input, the same bytes.
@@ -336,13 +331,11 @@ def day_of_hours(
         return DayOfHours(
             pod_hours=pa.concat_tables([DAY_POD_HOURS.empty_table(), *tables]),
             node_hours=run(_NODE_HOURS).to_arrow_table().cast(DAY_NODE_HOURS),
-            gaps=list(
-                _gaps(
-                    {hour for (hour,) in run(_SPOKEN_HOURS).fetchall()},
-                    dict(run(_SILENT_NODES).fetchall()),
-                    start,
-                    min(until, end),
-                )
+            gaps=_gaps(
+                {hour for (hour,) in run(_SPOKEN_HOURS).fetchall()},
+                run(_SILENT_NODES).fetchall(),
+                start,
+                min(until, end),
             ),
         )
 
@@ -391,33 +384,35 @@ def _devices_busy(row: dict[str, Any]) -> float | None:
 
 
 def _gaps(
-    spoken: set[int], silent: dict[int, int], start: dt.datetime, end: dt.datetime
-) -> Iterator[Gap]:
-    """Hours in which no agent spoke, and those in which some did not that did around it.
+    spoken: set[int],
+    silent: list[tuple[str, int]],
+    start: dt.datetime,
+    end: dt.datetime,
+) -> list[Gap]:
+    """Hours in which no agent spoke, and those in which one did not that did around it.
 
     Args:
         spoken: Hours since 1970 that have events.
-        silent: How many nodes have none in an hour, but before and after it.
+        silent: Node and hour without events, but with some before and after.
         start: First moment to look at.
         end: First moment after.
     """
     first = int(start.timestamp()) // SECONDS_AN_HOUR
-    for hour in range(first, first + (end - start) // dt.timedelta(hours=1)):
-        begin = dt.datetime.fromtimestamp(hour * SECONDS_AN_HOUR, dt.UTC)
-        if hour not in spoken:
-            subject = "performance event of any node"
-        elif hour in silent:
-            subject = (
-                f"performance event of {silent[hour]:,} nodes that have some around it"
-            )
-        else:
-            continue
-        yield Gap(
-            begin,
-            begin + dt.timedelta(hours=1),
-            subject,
+    hours = range(first, first + (end - start) // dt.timedelta(hours=1))
+    unspoken = {"": [hour for hour in hours if hour not in spoken]}
+    for instance, hour in sorted(silent):
+        if hour in spoken and hour in hours:
+            unspoken.setdefault(instance, []).append(hour)
+    return [
+        gap
+        for instance, missed in unspoken.items()
+        for gap in stretches(
+            [dt.datetime.fromtimestamp(hour * SECONDS_AN_HOUR, dt.UTC) for hour in missed],
+            "performance event" if instance else "performance event of any node",
             "pods seen before and after count as bound, others are not known",
+            instance,
         )
+    ]
 
 
 def _microseconds(moment: dt.datetime) -> int:

@@ -14,12 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from orchestration.inventory.sources.days import (
-    DAY_NODE_HOURS,
-    DAY_POD_HOURS,
-    Gap,
-    day_start,
-)
+from orchestration.inventory.gaps import Gap, stretches
+from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS, day_start
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.address import Address
 from orchestration.inventory.sources.prometheus.client import Prober
@@ -62,7 +58,8 @@ class Day:
         pod_hours: Batches of rows, an hour each, as they are made.
         node_hours: The same of nodes.
         gaps: What is not known.
-        hints: By metric that no pod had: what that means, and how to have it.
+        hints: By metric that no pod had: what that means, and how to have it; by label
+            ``provider_id``: whose pods are left out.
         pod_hour_count: Rows of pods.
         pod_count: Pods.
         node_count: Nodes.
@@ -130,7 +127,13 @@ def gather_day(
     }
     needs_no_measure = ~(seconds > 0).any(axis=0)
     gaps += _use_gaps((usage.is_measured | needs_no_measure)[first : first + 24], midnight)
-    gaps += _unplaced(pods, nodes, seconds[:, first : first + 24], midnight)
+    unknown, foreign = _unplaced(pods, nodes, seconds[:, first : first + 24], midnight)
+    gaps += unknown
+    if foreign:
+        hints["provider_id"] = (
+            f"pods on {len(foreign)} nodes that are no EC2 instances"
+            f" ({', '.join(sorted(foreign)[:3])}) are left out {when}."
+        )
 
     is_placed = pods.node >= 0
     texts = _PodTexts(pods, nodes, workloads, address)
@@ -300,28 +303,24 @@ def _use_gaps(is_measured: np.ndarray, midnight: int) -> list[Gap]:
     ]
 
 
-def _unplaced(pods: Pods, nodes: Nodes, seconds: np.ndarray, midnight: int) -> list[Gap]:
-    """Pods whose node is none that is known, by what they miss."""
+def _unplaced(
+    pods: Pods, nodes: Nodes, seconds: np.ndarray, midnight: int
+) -> tuple[list[Gap], set[str]]:
+    """Hours of pods whose node is unknown, and the nodes of pods that are no instances."""
     is_unplaced = (pods.node < 0) & (seconds > 0).any(axis=1)
-    foreign = {True: 0.0, False: 0.0}
-    names: dict[bool, set[str]] = {True: set(), False: set()}
-    for row in np.flatnonzero(is_unplaced):
-        name = pods.node_name[row]
-        names[name in nodes.foreign].add(name)
-        foreign[name in nodes.foreign] += float(seconds[row].sum()) / HOUR_SECONDS
-    day = _utc(midnight), _utc(midnight + DAY_SECONDS)
-    gaps = []
-    for is_foreign, subject in ((False, "kube_node_info"), (True, "EC2 instance id")):
-        if names[is_foreign]:
-            shown = ", ".join(sorted(names[is_foreign])[:3])
-            gaps.append(
-                Gap(
-                    *day,
-                    f"{subject} of {len(names[is_foreign])} nodes ({shown})",
-                    f"{foreign[is_foreign]:.1f} pod-hours on them are left out",
-                )
-            )
-    return gaps
+    of_row = {int(row): pods.node_name[row] for row in np.flatnonzero(is_unplaced)}
+    foreign = nodes.foreign & set(of_row.values())
+    rows = [row for row, name in of_row.items() if name not in foreign]
+    names = sorted({of_row[row] for row in rows})
+    gaps = stretches(
+        [
+            _utc(midnight + int(hour) * HOUR_SECONDS)
+            for hour in np.flatnonzero((seconds[rows] > 0).any(axis=0))
+        ],
+        f"kube_node_info of {len(names)} nodes ({', '.join(names[:3])})",
+        f"{seconds[rows].sum() / HOUR_SECONDS:.1f} pod-hours on them are left out",
+    )
+    return gaps, foreign
 
 
 def _batch(columns: dict[str, object], schema: pa.Schema) -> pa.RecordBatch:

@@ -190,7 +190,7 @@ def test_hours_without_any_allocation_are_told_as_a_gap(
     uri = written(tmp_path / "answers", {"web": allocation()}, None, {})
     _, told = fetched(uri, october, tmp_path / "landing")
     assert any("from 2026-10-01 00:00 to 2026-10-01 05:00" in line for line in told)
-    assert any("from 2026-10-01 06:00 to 2026-10-02 00:00" in line for line in told)
+    assert any("from 2026-10-01 06:00 to 2026-11-01 00:00" in line for line in told)
 
 
 def test_the_day_so_far_is_asked_for_again_and_a_day_that_is_over_is_not(

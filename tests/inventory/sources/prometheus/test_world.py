@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.inventory.gaps import Gap
 from orchestration.inventory.ingest import ingest_inventory
-from orchestration.inventory.sources.days import DayFolder, Gap
+from orchestration.inventory.sources.days import DayFolder
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.sources.prometheus import PrometheusSource
 from orchestration.lake import Lake
@@ -200,7 +201,8 @@ def test_a_node_name_that_is_borne_again_is_another_instance(fetched: Fetched) -
 
 def test_pods_on_what_is_no_ec2_instance_are_left_out_and_told(fetched: Fetched) -> None:
     assert uid(17) not in {key[0] for key in fetched.pods}
-    assert any("EC2 instance id of 1 nodes" in gap.subject for gap in fetched.gaps)
+    (told,) = [line for line in fetched.told if "no EC2 instances" in line]
+    assert world.FARGATE in told
 
 
 @pytest.mark.parametrize(
