@@ -59,11 +59,11 @@ test-slow: test-setup test-packages ## run the heavy tests
 check: test-setup ## formatting, lint, types, dbt parse, definitions load
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: clean"
 	@$(BIN)/mypy
-	@mkdir -p data/warehouse
+	@mkdir -p data/warehouse data/check
 	@cd dbt_project && PODLEDGER_HOME=$(CURDIR)/data DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet parse --no-partial-parse \
 	  --target-path $(CURDIR)/data/check --warn-error-options '{"error": ["Deprecations"]}' && echo "dbt parse: clean"
-	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --nofail --disable-progress-bar dbt_project/models >/dev/null
-	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models
+	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models >data/check/sqlfluff.txt \
+	  && echo "sqlfluff: clean" || { cat data/check/sqlfluff.txt; exit 1; }
 	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning && echo "definitions: load"
 
 format: test-setup ## format Python and SQL

@@ -52,7 +52,7 @@ final as (
         workload_name,
         deployment,
         labels,
-        {{ map_of_entries('tag_entries') }} as resource_tags
+        {{ map_of_entries('tag_entries') }} as resource_tags -- noqa: PRS
     from entered
 
 )

@@ -112,7 +112,9 @@ final as (
                 -- Spot lines come without product attributes.
                 or (
                     coalesce(product_family, '') = ''
-                    and {{ regexp_like('usage_type', '(^|-)' ~ instance_usage() ~ '(:|$)') }}
+                    and {{ regexp_like(
+                        'usage_type', '(^|-)' ~ instance_usage() ~ '(:|$)'
+                    ) }}
                 )
             ),
             false

@@ -21,9 +21,15 @@ weighted as (
         types.memory_gib,
         types.accelerators,
         types.accelerator_memory_gib,
-        (case when types.accelerators > 0 then 9 else 0 end)::decimal(18, 14) as accelerator_weight,
-        (case when types.accelerators > 0 then 0.9 else 9 end)::decimal(18, 14) as vcpu_weight,
-        (case when types.accelerators > 0 then 0.1 else 1 end)::decimal(18, 14) as memory_weight
+        (
+            case when types.accelerators > 0 then 9 else 0 end
+        )::decimal(18, 14) as accelerator_weight,
+        (
+            case when types.accelerators > 0 then 0.9 else 9 end
+        )::decimal(18, 14) as vcpu_weight,
+        (
+            case when types.accelerators > 0 then 0.1 else 1 end
+        )::decimal(18, 14) as memory_weight
     from node_hours
     inner join types
         on

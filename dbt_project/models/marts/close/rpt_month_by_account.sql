@@ -40,10 +40,10 @@ parts as (
         line_item_usage_account_id,
         region_code,
         {% for basis in bases() -%}
-        0,
-        0,
-        {{ basis }}_usd,
-        0{{ ',' if not loop.last }}
+        0 as {{ basis }}_split_usd,
+        0 as {{ basis }}_unused_usd,
+        {{ basis }}_usd as {{ basis }}_unallocated_usd,
+        0 as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
         {% endfor %}
     from unallocated
     union all
@@ -53,10 +53,10 @@ parts as (
         usage_account_id,
         region_code,
         {% for basis in bases() -%}
-        0,
-        0,
-        0,
-        {{ basis }}_usd{{ ',' if not loop.last }}
+        0 as {{ basis }}_split_usd,
+        0 as {{ basis }}_unused_usd,
+        0 as {{ basis }}_unallocated_usd,
+        {{ basis }}_usd as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
         {% endfor %}
     from remainder
 

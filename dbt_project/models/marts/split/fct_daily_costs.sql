@@ -93,7 +93,7 @@ final as (
         usage_date,
         {% for key in keys %}{{ key }},
         {% endfor -%}
-        {{ chosen_label_map() }} as labels,
+        {{ chosen_label_map() }} as labels, -- noqa: PRS
         {% for column in resource_hours() %}{{ column }},
         {% endfor -%}
         {% for basis in bases() -%}
