@@ -140,6 +140,19 @@ CATALOGUE: dict[str, ControlRule] = {
             " fill the hours that it misses. Until then its cost is unallocated.",
         ),
         ControlRule(
+            "inventories_have_no_gaps",
+            "warning",
+            "No inventory misses a time of the month; the actual amount is what the"
+            " node-hours cost that a gap touches, whole, which is the most that may be"
+            " split otherwise than it was used.",
+            "the platform team",
+            "The evidence names the first gap; all are in raw/inventory_gaps. Fill the gap"
+            " at its source if that still can be, let the source be asked again"
+            " (docs/sources.md), and close the month again. What was not seen is never"
+            " taken for zero: use that was not measured counts as requested, and nodes"
+            " without a known pod stay unallocated.",
+        ),
+        ControlRule(
             "instance_types_are_in_the_catalogue",
             "warning",
             "Capacities come from the catalogue of instance types, and not from the bill's"
