@@ -47,17 +47,16 @@ def build_page(settings: Settings, page: Path = PAGE) -> Path:
     target = settings.home / "scratch" / "dbt_docs"
     _generate(settings, target)
     manifest = json.loads((target / "manifest.json").read_text())
+    catalog = json.loads((target / "catalog.json").read_text())
     connect_sources(manifest)
+    describe_sources(manifest, catalog)
     page.parent.mkdir(parents=True, exist_ok=True)
     # dbt's own --static does the same with the manifest as it was.
     page.write_text(
         (target / "index.html")
         .read_text()
         .replace('"MANIFEST.JSON INLINE DATA"', _as_script(manifest))
-        .replace(
-            '"CATALOG.JSON INLINE DATA"',
-            _as_script(json.loads((target / "catalog.json").read_text())),
-        )
+        .replace('"CATALOG.JSON INLINE DATA"', _as_script(catalog))
     )
     return page
 
@@ -79,6 +78,34 @@ def connect_sources(manifest: dict[str, Any]) -> None:
             if parent := ids.get(parent_key):
                 manifest["parent_map"].setdefault(unique_id, []).append(parent)
                 manifest["child_map"].setdefault(parent, []).append(unique_id)
+
+
+def describe_sources(manifest: dict[str, Any], catalog: dict[str, Any]) -> None:
+    """Add to dbt's catalogue, in place, the types of the sources' columns.
+
+    dbt asks the warehouse for them, and the sources are files in the lake.
+
+    Args:
+        manifest: ``manifest.json``, where the sources say them.
+        catalog: ``catalog.json`` as dbt wrote it.
+    """
+    for unique_id, source in manifest["sources"].items():
+        catalog["sources"][unique_id] = {
+            "unique_id": unique_id,
+            "metadata": {
+                "type": "Parquet",
+                "schema": source["schema"],
+                "name": source["name"],
+                "database": source["database"],
+                "owner": None,
+                "comment": None,
+            },
+            "stats": {},
+            "columns": {
+                name: {"name": name, "type": column["data_type"], "index": index}
+                for index, (name, column) in enumerate(source["columns"].items(), 1)
+            },
+        }
 
 
 def _assets(manifest: dict[str, Any]) -> dict[str, AssetKey]:
