@@ -9,18 +9,21 @@ See https://docs.dagster.io/integrations/libraries/dbt
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
 from orchestration.errors import PodledgerError
+from orchestration.metadata import Metadata, column_schema
 from orchestration.months import Month
 from orchestration.partitions import month_of
 from orchestration.settings import DBT_PROJECT_DIR, Settings
@@ -135,6 +138,22 @@ def _project_digest() -> str:
     return digest.hexdigest()
 
 
+@cache
+def _manifest() -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(manifest_path().read_bytes()))
+
+
+def source_schema(name: str) -> dg.TableSchema:
+    """Columns of a table that is dbt's source, as the project documents them.
+
+    Args:
+        name: Of the table in the lake, like ``bill_lines``.
+    """
+    sources = _manifest()["sources"].values()
+    columns = next(one["columns"] for one in sources if one["name"] == name)
+    return column_schema(columns)
+
+
 class Translator(DagsterDbtTranslator):
     """Models as assets: groups follow the flow of the house, by folder."""
 
@@ -146,11 +165,12 @@ class Translator(DagsterDbtTranslator):
         properties = self.get_resource_props(manifest, unique_id)
         if properties["resource_type"] == "source":
             return spec
+        room = _room(properties["original_file_path"])
         return spec.replace_attributes(
             description=_first_sentence(properties["description"]),
-            group_name=_room(properties["original_file_path"]),
-            kinds={"dbt", "duckdb"},
-            owners=["team:finops"],
+            group_name=room,
+            kinds={"dbt", "duckdb", _kind(properties)},
+            owners=[_OWNERS.get(room, "team:finops")],
         )
 
 
@@ -161,6 +181,16 @@ _ROOMS = {
     "models/intermediate/proofs": "close",
     "models/intermediate/remainder": "close",
 }
+
+
+_OWNERS = {"inventory": "team:platform"}
+"""Who acts first when an asset of a room fails; ``team:finops`` in every other."""
+
+
+def _kind(properties: Mapping[str, Any]) -> str:
+    """``view``, ``table`` or ``seed``: what is in the warehouse."""
+    materialized = str(properties["config"]["materialized"])
+    return "table" if materialized == "incremental" else materialized
 
 
 def _room(path: str) -> str:
@@ -175,9 +205,21 @@ def _first_sentence(text: str) -> str:
 
 
 def build_models(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, settings: Settings
+    context: dg.AssetExecutionContext,
+    dbt: DbtCliResource,
+    settings: Settings,
+    show: Callable[[], Mapping[str, Metadata]] = dict,
+    shown: Collection[str] = (),
 ) -> Iterator[Any]:
     """Build the selected models for the partition's month, in one dbt invocation.
+
+    Args:
+        context: Of the step.
+        dbt: Of this environment.
+        settings: Of the deployment.
+        show: Gives metadata by model. It may read the warehouse, so it is asked when dbt
+            has let go of it; what dbt says of ``shown`` waits until then.
+        shown: Names of models that it may speak of.
 
     Raises:
         PodledgerError: A model or a test failed; the message is dbt's own.
@@ -188,5 +230,27 @@ def build_models(
         "resource_type:unit_test",
         *window(month_of(context)),
     ]
+    waiting: list[Any] = []
     with dbt_environment(settings):
-        yield from dbt.cli(arguments, context=context).stream()
+        try:
+            for event in dbt.cli(arguments, context=context).stream():
+                if _model(event) in shown:
+                    waiting.append(event)
+                else:
+                    yield event
+        except Exception:
+            yield from waiting
+            raise
+    metadata = show()
+    for event in waiting:
+        more = metadata.get(_model(event) or "") if isinstance(event, dg.Output) else None
+        yield event.with_metadata({**event.metadata, **more}) if more else event
+
+
+def _model(event: Any) -> str | None:
+    """The model that an event of dbt's is about."""
+    if isinstance(event, dg.Output):
+        return event.output_name
+    if isinstance(event, dg.AssetCheckResult) and event.asset_key:
+        return event.asset_key.path[-1]
+    return None

@@ -11,9 +11,11 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.close.figures import exact
+from orchestration.close import glance
+from orchestration.close.overview import read_overview
 from orchestration.close.publish import publish
 from orchestration.dbt import WAREHOUSE_POOL, Translator, build_models, manifest_path
+from orchestration.metadata import table
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
 
@@ -33,6 +35,9 @@ MARTS = [
 ]
 """What a published month rests on; the roll-ups too, which a control holds to it."""
 
+SHOWN = frozenset(name for key in MARTS for name in key.path)
+"""Marts whose figures are shown when they are built."""
+
 
 @dbt_assets(
     manifest=manifest_path(),
@@ -50,7 +55,14 @@ def close_models(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[Any]:
     """From pod costs to statements, roll-ups and controls."""
-    yield from build_models(context, dbt, settings)
+    month = month_of(context)
+    yield from build_models(
+        context,
+        dbt,
+        settings,
+        show=lambda: glance.of_marts(read_overview(settings.warehouse, month)),
+        shown=SHOWN,
+    )
 
 
 @dg.asset(
@@ -59,6 +71,7 @@ def close_models(
     " restatement.",
     group_name="close",
     kinds={"python", "parquet"},
+    owners=["team:finops"],
     deps=MARTS,
     partitions_def=billing_months,
     backfill_policy=one_month_a_run,
@@ -68,24 +81,24 @@ def published_month(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """Publish what passed its controls, or say that nothing changed."""
-    publication = publish(settings, month_of(context), progress=context.log.info)
+    month = month_of(context)
+    publication = publish(settings, month, progress=context.log.info)
     manifest = publication.manifest
-    law = manifest.totals["unblended"]
-    figures = {
-        "billed_usd": law.bill,
-        "split_usd": law.pods_split,
-        "unused_usd": law.pods_unused,
-        "unallocated_usd": law.unallocated,
-        "remainder_usd": law.remainder,
-        "residual_usd": law.difference,
-    }
     return dg.MaterializeResult(
         metadata={
+            **glance.of_published(read_overview(settings.warehouse, month)),
             "dagster/row_count": manifest.row_counts["scad"],
             "dagster/uri": str(publication.path),
             "bill_revision": publication.revision,
             "is_new": publication.is_new,
-            **{name: dg.MetadataValue.text(exact(usd)) for name, usd in figures.items()},
+            "method_version": manifest.method_version,
+            "deliveries": table(
+                ("export", "layout", "delivery", "files"),
+                [
+                    (one.bill_export, one.layout, one.delivery_id, len(one.files))
+                    for one in manifest.deliveries
+                ],
+            ),
         },
         data_version=dg.DataVersion(manifest.fingerprint),
     )

@@ -1,0 +1,137 @@
+"""What Dagster shows of a month's marts: figures, tables and a chart, by asset.
+
+Holds which figure belongs to which asset; they are read by ``overview.py``.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import dagster as dg
+
+from orchestration.close import charts
+from orchestration.close.controls import CATALOGUE, Control
+from orchestration.close.manifest import BasisTotals
+from orchestration.close.overview import Overview
+from orchestration.close.summary import BASIS
+from orchestration.metadata import Metadata, money, picture, table
+
+DAILY = "daily_costs"
+NAMESPACES = "top_namespaces"
+
+
+def of_marts(overview: Overview) -> dict[str, Metadata]:
+    """Metadata of the marts by name, for a month whose roll-ups are built."""
+    cost = overview.totals.get(BASIS)
+    found: dict[str, Metadata] = {
+        "rpt_month_totals": law(overview),
+        "rpt_month_by_namespace": {NAMESPACES: namespaces(overview)},
+        "fct_daily_costs": chart(overview),
+        "fct_close_controls": controls(overview.controls),
+        "fct_unallocated": {
+            **(money(unallocated_usd=cost.unallocated) if cost else {}),
+            "by_reason": table(("reason", "resource", "USD"), overview.unallocated),
+        },
+        "fct_bill_remainder": {
+            **(money(remainder_usd=cost.remainder) if cost else {}),
+            "by_category": table(
+                ("category", "unblended USD", f"{BASIS} USD"), overview.remainder
+            ),
+        },
+        "fct_split_line_items": (
+            money(split_usd=cost.pods_split, unused_usd=cost.pods_unused) if cost else {}
+        ),
+    }
+    for name, count in overview.row_counts.items():
+        found.setdefault(name, {})["dagster/row_count"] = dg.MetadataValue.int(count)
+    return found
+
+
+def of_published(overview: Overview) -> Metadata:
+    """What a person asks of a closed month, on one page."""
+    return {
+        **law(overview),
+        **controls(overview.controls),
+        NAMESPACES: namespaces(overview),
+        **chart(overview),
+    }
+
+
+def law(overview: Overview) -> Metadata:
+    """The law of the month: the invoice's basis as figures, and every basis in a table."""
+    invoice = overview.totals.get("unblended")
+    return {
+        **(_figures(invoice) if invoice else {}),
+        "law": table(
+            ("basis", "bill", "= split", "+ unused", "+ unallocated", "+ remainder"),
+            [
+                (
+                    basis,
+                    one.bill,
+                    one.pods_split,
+                    one.pods_unused,
+                    one.unallocated,
+                    one.remainder,
+                )
+                for basis, one in overview.totals.items()
+            ],
+        ),
+    }
+
+
+def namespaces(overview: Overview) -> dg.MetadataValue:
+    """The dearest namespaces, dearest first."""
+    pods = overview.totals[BASIS].pods if BASIS in overview.totals else Decimal(0)
+    return table(
+        ("namespace", "device-hours", "split USD", "unused USD", "cost USD", "% of pods"),
+        [
+            (
+                one.name,
+                one.device_hours,
+                one.split_usd,
+                one.unused_usd,
+                one.cost_usd,
+                float(100 * one.cost_usd / pods) if pods else 0.0,
+            )
+            for one in overview.namespaces
+        ],
+    )
+
+
+def chart(overview: Overview) -> Metadata:
+    """What every day cost; nothing for a month without any node."""
+    if not overview.days:
+        return {}
+    return {DAILY: picture(charts.daily_costs(overview.days), "Cost of every day")}
+
+
+def controls(rows: Sequence[Control]) -> Metadata:
+    """How many controls passed, and what those say that did not."""
+    names = {row.control for row in rows}
+    failed = [row for row in rows if not row.is_passed]
+    passed = len(names) - len({row.control for row in failed})
+    found: Metadata = {
+        "controls_passed": dg.MetadataValue.text(f"{passed} of {len(names)}"),
+    }
+    if failed:
+        found["controls_failed"] = table(
+            ("control", "severity", "finding", "what to do"),
+            [
+                (row.control, row.severity, row.finding, CATALOGUE[row.control].what_to_do)
+                for row in failed
+            ],
+        )
+    return found
+
+
+def _figures(totals: BasisTotals) -> Metadata:
+    return money(
+        billed_usd=totals.bill,
+        split_usd=totals.pods_split,
+        unused_usd=totals.pods_unused,
+        unallocated_usd=totals.unallocated,
+        remainder_usd=totals.remainder,
+        residual_usd=totals.difference,
+    )

@@ -1,0 +1,201 @@
+"""A month at a glance, read from the roll-ups as soon as they are built.
+
+Holds the few figures that a person looks for first, a provisional month's too. What was
+published is read back by ``summary.py``, from the published files alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from orchestration.close.controls import Control, read_controls
+from orchestration.close.manifest import BasisTotals
+from orchestration.close.summary import BASIS, TOP
+from orchestration.close.warehouse import open_warehouse
+from orchestration.months import Month
+from orchestration.schemas import BASES
+
+OTHERS, UNALLOCATED = "others", "unallocated"
+"""In the days: every namespace that is not named, and what belongs to none."""
+
+_NAMED = 6
+"""Namespaces that the days tell apart; more colours are not told apart by an eye."""
+
+
+@dataclass(frozen=True)
+class NamespaceCost:
+    """What a namespace cost in the month, in ``BASIS``.
+
+    Attributes:
+        cluster_name: Its cluster; None if the inventory does not say.
+        namespace: Its namespace.
+        device_hours: Hours of physical accelerators that its pods were allocated.
+        split_usd: For what its pods were allocated.
+        unused_usd: Its share of what nobody used.
+    """
+
+    cluster_name: str | None
+    namespace: str | None
+    device_hours: float
+    split_usd: Decimal
+    unused_usd: Decimal
+
+    @property
+    def name(self) -> str:
+        """Cluster and namespace, as a person writes them."""
+        return _name(self.cluster_name, self.namespace)
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Split and unused together."""
+        return self.split_usd + self.unused_usd
+
+
+@dataclass(frozen=True)
+class DayCost:
+    """What a name cost on a day, in ``BASIS``."""
+
+    day: dt.date
+    name: str
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A month at a glance.
+
+    Attributes:
+        totals: The law of the month in each basis, over all payers.
+        namespaces: The dearest, dearest first; at most ``TOP``.
+        days: By day, the dearest namespaces first, then others, then unallocated.
+        unallocated: Cost by reason and resource in ``BASIS``, dearest first.
+        remainder: Cost by category, in ``unblended`` and ``BASIS``, dearest first.
+        controls: Every row, in the catalogue's order.
+        row_counts: The month's rows of the tables of the warehouse.
+    """
+
+    totals: dict[str, BasisTotals]
+    namespaces: list[NamespaceCost]
+    days: list[DayCost]
+    unallocated: list[tuple[str, str, Decimal]]
+    remainder: list[tuple[str, Decimal, Decimal]]
+    controls: list[Control]
+    row_counts: dict[str, int]
+
+
+def read_overview(warehouse: Path, month: Month) -> Overview:
+    """Read the overview of a month whose roll-ups are built.
+
+    Raises:
+        PodledgerError: There is no warehouse, or another process holds it.
+    """
+    controls = read_controls(warehouse, month)
+    with open_warehouse(warehouse) as connection:
+        namespaces = _namespaces(connection, month)
+        return Overview(
+            totals=_totals(connection, month),
+            namespaces=namespaces[:TOP],
+            days=_days(connection, month, [one.name for one in namespaces[:_NAMED]]),
+            unallocated=_rows(
+                connection,
+                f"select reason, resource, sum({BASIS}_usd) as usd from fct_unallocated"
+                f" where {_of(month)} group by all order by usd desc, reason, resource",
+            ),
+            remainder=_rows(
+                connection,
+                f"select category, sum(unblended_usd), sum({BASIS}_usd) as usd"
+                f" from fct_bill_remainder where {_of(month)}"
+                " group by all order by usd desc, category",
+            ),
+            controls=controls,
+            row_counts=_row_counts(connection, month),
+        )
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, BasisTotals]:
+    names = list(BasisTotals.model_fields)
+    sums = ", ".join(f"sum({name}_usd)" for name in names)
+    rows = _rows(
+        connection,
+        f"select cost_basis, {sums} from rpt_month_totals where {_of(month)} group by all",
+    )
+    found = {
+        basis: BasisTotals(**dict(zip(names, usd, strict=True))) for basis, *usd in rows
+    }
+    return {basis: found[basis] for basis in BASES if basis in found}
+
+
+def _namespaces(connection: duckdb.DuckDBPyConnection, month: Month) -> list[NamespaceCost]:
+    rows = _rows(
+        connection,
+        f"""
+        select
+            cluster_name, namespace, coalesce(sum(accelerator_allocated_hours), 0),
+            sum({BASIS}_split_usd), sum({BASIS}_unused_usd)
+        from fct_daily_costs
+        where {_of(month)}
+        group by cluster_name, namespace
+        order by sum({BASIS}_total_usd) desc, cluster_name, namespace
+        """,
+    )
+    return [NamespaceCost(*row) for row in rows]
+
+
+def _days(
+    connection: duckdb.DuckDBPyConnection, month: Month, named: Sequence[str]
+) -> list[DayCost]:
+    rows = _rows(
+        connection,
+        f"""
+        select usage_date, cluster_name, namespace, sum({BASIS}_total_usd)
+        from fct_daily_costs where {_of(month)} group by all
+        """,
+    )
+    idle = _rows(
+        connection,
+        f"select line_item_usage_start_date::date, sum({BASIS}_usd)"
+        f" from fct_unallocated where {_of(month)} group by all",
+    )
+    costs: dict[tuple[int, str, dt.date], Decimal] = {}
+    order = {name: place for place, name in enumerate((*named, OTHERS, UNALLOCATED))}
+    found = [(day, _name(cluster, space), usd) for day, cluster, space, usd in rows]
+    for day, name, usd in [*found, *((day, UNALLOCATED, usd) for day, usd in idle)]:
+        shown = name if name in order else OTHERS
+        key = order[shown], shown, day
+        costs[key] = costs.get(key, Decimal(0)) + usd
+    return [
+        DayCost(day, name, costs[place, name, day]) for place, name, day in sorted(costs)
+    ]
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, int]:
+    """Of tables only: counting a view would compute it."""
+    tables = _rows(
+        connection,
+        "select table_name from duckdb_columns() join duckdb_tables() using (table_name)"
+        " where column_name = 'billing_month' and duckdb_tables.database_name = 'podledger'"
+        " group by all order by all",
+    )
+    return {
+        name: _rows(connection, f"select count(*) from {name} where {_of(month)}")[0][0]
+        for (name,) in tables
+    }
+
+
+def _of(month: Month) -> str:
+    return f"billing_month = date '{month.key}'"
+
+
+def _name(cluster: str | None, namespace: str | None) -> str:
+    return f"{cluster or '?'} / {namespace or '?'}"
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    return connection.execute(sql).fetchall()

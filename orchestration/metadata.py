@@ -1,0 +1,75 @@
+"""How figures become Dagster metadata, in one vocabulary for every room.
+
+Holds spellings only: money exact as text and beside it, rounded to cents, as the number
+that Dagster plots over the months; tables as Markdown; pictures inside it. Keys end in
+their unit. What is worth showing is decided where the assets are.
+See https://docs.dagster.io/guides/build/assets/metadata-and-tags
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+import dagster as dg
+
+from orchestration.close.figures import cents, exact
+
+Metadata = dict[str, dg.MetadataValue]
+
+
+def money(**figures: Decimal) -> Metadata:
+    """Amounts by name: ``bill_usd`` to the last digit, ``bill_usd_rounded`` to plot."""
+    return {
+        **{name: dg.MetadataValue.text(exact(usd)) for name, usd in figures.items()},
+        **{
+            f"{name}_rounded": dg.MetadataValue.float(float(round(usd, 2)))
+            for name, usd in figures.items()
+        },
+    }
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
+    """A Markdown table: amounts to cents and at the right, like every other number."""
+    cells = list(rows)
+    numeric = [
+        bool(cells) and all(isinstance(row[place], int | float | Decimal) for row in cells)
+        for place in range(len(header))
+    ]
+    lines = [
+        header,
+        ["--:" if is_number else ":--" for is_number in numeric],
+        *([_cell(value) for value in row] for row in cells),
+    ]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def picture(svg: str, title: str) -> dg.MetadataValue:
+    """An SVG inside Markdown, so that it is kept with the event and needs no server."""
+    encoded = base64.b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{encoded})")
+
+
+def column_schema(columns: Mapping[str, Mapping[str, str]]) -> dg.TableSchema:
+    """Columns as dbt's manifest describes them: name, ``data_type``, ``description``."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                name, column.get("data_type") or "?", description=column.get("description")
+            )
+            for name, column in columns.items()
+        ]
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Decimal):
+        return cents(value)
+    if isinstance(value, bool):
+        return "yes" if value else "**no**"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return " ".join(str(value if value is not None else "").replace("|", r"\|").split())
