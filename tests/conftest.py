@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,25 @@ from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
+
+
+_SKIPPED: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what was skipped: in CI a skip is a failure, for nobody reads it there."""
+    if report.skipped and os.environ.get("CI"):
+        _SKIPPED.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _SKIPPED and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in _SKIPPED:
+        terminalreporter.line(f"skipped, which CI does not allow: {name}", red=True)
 
 
 @pytest.fixture(autouse=True)
