@@ -308,11 +308,10 @@ unbilled as (
     select
         billing_month,
         count(*) as pod_hour_count,
-        sum(bound_hours::decimal(28, 6)) as bound_hours,
+        sum(bound_seconds) as bound_seconds,
         count(distinct instance_id) as instance_count,
         min(instance_id) as example
-    from {{ ref('int_pod_hours__claimed') }}
-    where not is_billed
+    from {{ ref('int_pod_hours__unbilled') }}
     group by billing_month
 
 ),
@@ -336,7 +335,7 @@ pods_run_on_billed_instances as (
         unbilled.pod_hour_count is null as is_passed,
         'warning' as severity,
         coalesce(unbilled.pod_hour_count, 0) || ' pod-hours ('
-        || {{ hours_text('coalesce(unbilled.bound_hours, 0)') }}
+        || {{ hours_text('coalesce(unbilled.bound_seconds, 0) / 3600') }}
         || ' hours) on node-hours that the bill does not know'
         || coalesce(
             ', on ' || unbilled.instance_count || ' instances like ' || unbilled.example, ''
