@@ -4,14 +4,16 @@ Reads the partition's month through ``exports`` and ``lines``; nothing is decide
 See https://docs.dagster.io/guides/build/assets/defining-assets
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from orchestration.bill.exports import find_deliveries
+from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
+from orchestration.dbt import source_schema
 from orchestration.inputs import resolve_inputs
 from orchestration.lake import Lake
+from orchestration.metadata import money, table
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
 
@@ -26,12 +28,16 @@ BILL_FILES = dg.AssetKey(["raw", "bill_files"])
             description="Every line of the month's bill, in one normal form whatever the"
             " export's layout. One row a line item of a delivery.",
             kinds={"python", "parquet"},
+            owners=["team:finops"],
+            metadata={"dagster/column_schema": source_schema("bill_lines")},
         ),
         dg.AssetSpec(
             BILL_FILES,
             description="What was read of each delivery: file, size, digest, rows and"
             " money. One row a file that a manifest names.",
             kinds={"python", "parquet"},
+            owners=["team:finops"],
+            metadata={"dagster/column_schema": source_schema("bill_files")},
         ),
     ],
     name="bill",
@@ -48,17 +54,37 @@ def bill(
     deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
     lake = Lake(settings.home)
     read = read_bill(deliveries, month, lake, settings.home / "scratch", context.log.info)
+    delivered = table(
+        ("export", "layout", "delivery", "files", "bytes", "root"),
+        [
+            (one.export, one.layout, one.delivery_id, len(one.files), _bytes(one), one.root)
+            for one in deliveries
+        ],
+    )
     yield dg.MaterializeResult(
         asset_key=BILL_LINES,
         metadata={
+            **money(billed_usd=read.unblended_usd),
             "dagster/row_count": read.row_count,
             "dagster/uri": str(lake.partition("raw/bill_lines", month)),
-            "billed_usd": dg.MetadataValue.text(f"{read.unblended_usd:,.10f}"),
-            "deliveries": dg.MetadataValue.md(
-                "\n".join(f"- {d.export}: {d.layout}, {d.delivery_id}" for d in deliveries)
-            ),
+            "deliveries": delivered,
+            "notes": _notes(deliveries),
         },
     )
     yield dg.MaterializeResult(
-        asset_key=BILL_FILES, metadata={"dagster/row_count": read.file_count}
+        asset_key=BILL_FILES,
+        metadata={
+            "dagster/row_count": read.file_count,
+            "dagster/uri": str(lake.partition("raw/bill_files", month)),
+            "deliveries": delivered,
+        },
     )
+
+
+def _bytes(delivery: Delivery) -> int:
+    return sum(file.size for file in delivery.files)
+
+
+def _notes(deliveries: Iterable[Delivery]) -> str:
+    """What finding the deliveries had to assume."""
+    return "; ".join(note for one in deliveries for note in one.notes) or "none"

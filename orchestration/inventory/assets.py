@@ -5,14 +5,17 @@ See https://docs.dagster.io/guides/build/assets/defining-assets
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from orchestration.dbt import source_schema
 from orchestration.inputs import resolve_inputs
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.owners import ingest_ownership
 from orchestration.inventory.sources import parse_source
 from orchestration.lake import Lake
+from orchestration.metadata import table
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
 
@@ -30,23 +33,31 @@ OWNERSHIP = dg.AssetKey(["raw", "ownership"])
             description="What each pod requested and used while bound to a node."
             " One row an instance, hour and pod.",
             kinds={"python", "parquet", "kubernetes"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema("pod_hours")},
         ),
         dg.AssetSpec(
             NODE_HOURS,
             description="Names, types and labels of nodes as Kubernetes sees them."
             " One row an instance and hour.",
             kinds={"python", "parquet", "kubernetes"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema("node_hours")},
         ),
         dg.AssetSpec(
             INVENTORY_FILES,
             description="What was read of each inventory. One row a file.",
             kinds={"python", "parquet"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema("inventory_files")},
         ),
         dg.AssetSpec(
             INVENTORY_GAPS,
             description="Times of which an inventory knows nothing, or less than it should."
             " One row a source, cluster, node and stretch of time.",
             kinds={"python", "parquet"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema("inventory_gaps")},
         ),
     ],
     name="inventory",
@@ -65,22 +76,21 @@ def inventory(
     read = ingest_inventory(
         sources, month, lake, settings.home / "scratch", progress=context.log.info
     )
-    yield dg.MaterializeResult(
-        asset_key=POD_HOURS,
-        metadata={
+    more: dict[dg.AssetKey, dict[str, Any]] = {
+        POD_HOURS: {
             "dagster/row_count": read.pod_hours,
-            "dagster/uri": str(lake.partition("raw/pod_hours", month)),
+            "days_with_pods": read.days_with_pods,
+            "repeated_rows": read.repeated_rows,
+            "rows_of_other_months": read.rows_of_other_months,
+            "sources": table(("source",), [(uri,) for uri in inputs.pod_roots]),
         },
-    )
-    yield dg.MaterializeResult(
-        asset_key=NODE_HOURS, metadata={"dagster/row_count": read.node_hours}
-    )
-    yield dg.MaterializeResult(
-        asset_key=INVENTORY_FILES, metadata={"dagster/row_count": read.file_count}
-    )
-    yield dg.MaterializeResult(
-        asset_key=INVENTORY_GAPS, metadata={"dagster/row_count": read.gaps}
-    )
+        NODE_HOURS: {"dagster/row_count": read.node_hours},
+        INVENTORY_FILES: {"dagster/row_count": read.file_count},
+        INVENTORY_GAPS: {"dagster/row_count": read.gaps},
+    }
+    for key, metadata in more.items():
+        uri = str(lake.partition("/".join(key.path), month))
+        yield dg.MaterializeResult(asset_key=key, metadata={"dagster/uri": uri, **metadata})
 
 
 @dg.asset(
@@ -89,6 +99,7 @@ def inventory(
     " keeps. One row an entry and label.",
     kinds={"python", "parquet"},
     owners=["team:finops"],
+    metadata={"dagster/column_schema": source_schema("ownership")},
     group_name="inventory",
     partitions_def=billing_months,
     backfill_policy=one_month_a_run,
