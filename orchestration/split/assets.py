@@ -17,14 +17,21 @@ from orchestration.dbt import (
     build_models,
     discard_old_warehouse,
     manifest_path,
+    source_schema,
 )
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake import Lake
+from orchestration.metadata import Metadata, money, table
+from orchestration.months import Month
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
 from orchestration.split.capacities import require_capacities
 from orchestration.split.engines.local import split_month
+from orchestration.split.overview import read_node_hours
 from orchestration.split.requests import write_equivalents
+
+BASIS = "amortized"
+"""The basis of the amounts that are shown: what AWS's own split cost is in."""
 
 WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in (1, 2, 3)]
 
@@ -44,8 +51,27 @@ def node_hour_models(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[Any]:
     """From bill lines to what each resource of each node-hour costs."""
+    month = month_of(context)
     discard_old_warehouse(settings)
-    yield from build_models(context, dbt, settings)
+    yield from build_models(
+        context,
+        dbt,
+        settings,
+        show=lambda: {"int_node_hours": _of_node_hours(settings, month)},
+        shown={"int_node_hours"},
+    )
+
+
+def _of_node_hours(settings: Settings, month: Month) -> Metadata:
+    found = read_node_hours(settings.warehouse, month)
+    return {
+        **money(amortized_usd=found.amortized_usd),
+        "dagster/row_count": dg.MetadataValue.int(found.row_count),
+        "instances": dg.MetadataValue.int(found.instance_count),
+        "instance_types": table(
+            ("instance type", "instances", "node-hours", "amortized USD"), found.by_type
+        ),
+    }
 
 
 @dg.asset(
@@ -53,6 +79,8 @@ def node_hour_models(
     " One row an instance type, sharing mode of the node, and request.",
     group_name="split",
     kinds={"python", "parquet"},
+    owners=["team:platform"],
+    metadata={"dagster/column_schema": source_schema("accelerator_equivalents")},
     deps=[*WEIGHED, POD_HOURS, NODE_HOURS],
     partitions_def=billing_months,
     backfill_policy=one_month_a_run,
@@ -64,8 +92,10 @@ def accelerator_equivalents(
     """Resolve whole, time-sliced, MIG and Neuron requests into devices."""
     month = month_of(context)
     require_capacities(settings.warehouse, month)
-    rows = write_equivalents(settings.warehouse, Lake(settings.home), month)
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+    lake = Lake(settings.home)
+    rows = write_equivalents(settings.warehouse, lake, month)
+    uri = str(lake.partition("accelerator_equivalents", month))
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "dagster/uri": uri})
 
 
 @dg.multi_asset(
@@ -75,6 +105,8 @@ def accelerator_equivalents(
             description="What each pod cost in each hour, by resource and cost basis, split"
             " and unused. One row an instance, hour and pod.",
             kinds={"python", "numba", "parquet"},
+            owners=["team:finops"],
+            metadata={"dagster/column_schema": source_schema("pod_costs")},
             deps=[*WEIGHED, POD_HOURS, dg.AssetKey("accelerator_equivalents")],
         ),
         dg.AssetSpec(
@@ -82,6 +114,8 @@ def accelerator_equivalents(
             description="What no pod claimed, with the reason. One row an instance, hour"
             " and resource.",
             kinds={"python", "numba", "parquet"},
+            owners=["team:finops"],
+            metadata={"dagster/column_schema": source_schema("unallocated_costs")},
             deps=[*WEIGHED, POD_HOURS, dg.AssetKey("accelerator_equivalents")],
         ),
     ],
@@ -95,17 +129,30 @@ def pod_costs(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Apportion every node-hour among its pods, exactly."""
+    month, lake = month_of(context), Lake(settings.home)
     split = split_month(
         settings.warehouse,
-        Lake(settings.home),
-        month_of(context),
+        lake,
+        month,
         settings.method,
         progress=context.log.info,
     )
     yield dg.MaterializeResult(
-        asset_key="pod_costs", metadata={"dagster/row_count": split.pod_hours}
+        asset_key="pod_costs",
+        metadata={
+            **money(pods_usd=split.pods_usd[BASIS]),
+            "dagster/row_count": split.pod_hours,
+            "dagster/uri": str(lake.partition("pod_costs", month)),
+            "method_version": settings.method,
+            "node_hours": split.node_hours,
+            "unknown_pod_hours": split.unknown_pod_hours,
+        },
     )
     yield dg.MaterializeResult(
         asset_key="unallocated_costs",
-        metadata={"dagster/row_count": split.unallocated_rows},
+        metadata={
+            **money(unallocated_usd=split.unallocated_usd[BASIS]),
+            "dagster/row_count": split.unallocated_rows,
+            "dagster/uri": str(lake.partition("unallocated_costs", month)),
+        },
     )
