@@ -17,12 +17,15 @@ help: ## this list
 setup: $(VENV)/.setup ## build .venv with the locked versions (skipped when nothing changed)
 
 # uv installs the lock: pip 23, which Python 3.11 brings, cannot check hashes of extras.
+# The kernel's machine code and dbt's manifest are made here, so that no close waits for them.
 $(VENV)/.setup: requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements-dev.lock)"
 	@$(UV) --require-hashes -r requirements.lock
 	@$(UV) --no-deps -e .
+	@$(BIN)/python -m orchestration.split.compile
+	@$(BIN)/python -c "from orchestration.dbt import manifest_path; manifest_path()"
 	@touch $@
 
 test-setup: $(VENV)/.test-setup ## add what the tests and checks need
