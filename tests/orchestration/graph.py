@@ -36,7 +36,7 @@ def _assets() -> Iterator[str]:
             yield f"  {key.to_user_string()}"
             yield f"    kinds {_listed(spec.kinds)}; owners {_listed(spec.owners)}"
             if step:
-                yield f"    step {step}{f' in pool {pool}' if pool else ''}"
+                yield f"    step {step}{_in_pool(pool)}"
             if spec.deps:
                 yield f"    from {_listed(d.asset_key.to_user_string() for d in spec.deps)}"
         yield ""
@@ -47,13 +47,19 @@ def _checks() -> Iterator[str]:
     for spec in sorted(_check_specs(), key=lambda one: one.key.to_user_string()):
         mark = "blocks" if spec.blocking else "warns"
         yield f"  {mark}  {spec.key.to_user_string()}"
+    for one in defs.asset_checks or ():
+        if isinstance(one, dg.AssetsDefinition):
+            yield f"  step {one.op.name}{_in_pool(one.op.pool)}"
     yield ""
 
 
 def _jobs() -> Iterator[str]:
     yield "jobs"
     everything = set(defs.resolve_asset_graph().executable_asset_keys)
-    for job in (defs.resolve_job_def("monthly_close"), defs.resolve_job_def("daily_refresh")):
+    for job in (
+        defs.resolve_job_def("monthly_close"),
+        defs.resolve_job_def("daily_refresh"),
+    ):
         left_out = everything - set(job.asset_layer.executable_asset_keys)
         names = _listed(key.to_user_string() for key in left_out)
         yield f"  {job.name}: everything{f' but {names}' if left_out else ''}"
@@ -93,6 +99,10 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
         if isinstance(one, dg.AssetsDefinition)
         for spec in one.check_specs
     ]
+
+
+def _in_pool(pool: str | None) -> str:
+    return f" in pool {pool}" if pool else ""
 
 
 def _listed(names: Iterable[str]) -> str:
