@@ -36,7 +36,7 @@ def main() -> int:
         if not contender.is_installed:
             console.print(f"skipped {contender.name}: {contender.needs} is not installed")
     running = [contender for contender in chosen if contender.is_installed]
-    outputs = home / "bench" / "out"
+    outputs = world.home / "out"
     best: dict[str, Measurement] = {}
     differences: dict[str, str] = {}
     for number in range(1, arguments.rounds + 1):

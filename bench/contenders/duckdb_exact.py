@@ -18,7 +18,7 @@ from orchestration.schemas import BASES, POD_HOURS, RESOURCES
 ONE = f"{2**60}::hugeint"
 HALF = f"{2**59}::hugeint"
 LIFT = f"{2**113}::hugeint"
-"""Added before a division and its quotient taken off after: ``//`` cuts towards zero."""
+"""Added before a shift and taken off after it: a pool may be negative."""
 
 
 def run(world: World, out: Path) -> int:
@@ -171,7 +171,7 @@ def _share(part: str, whole: str) -> str:
 
 def _shares(r: str) -> tuple[str, ...]:
     """Running claims and the claimed part of the capacity, in 2 ** -60."""
-    claims = f"({r}_claimed // pow(2.0, {r}_shift)::hugeint)"
+    claims = f"({r}_claimed >> greatest({r}_shift, 0))"
     return (
         f"{_share(f'{r}_running', f'{r}_claimed')} as {r}_share",
         f"case when {r}_capacity_exponent is null or {r}_shift < 0 then {ONE}"
@@ -186,8 +186,8 @@ def _shares(r: str) -> tuple[str, ...]:
 def _ends(r: str) -> tuple[str, ...]:
     """Where a pod's parts end, as shares of the pool."""
     return (
-        f"({r}_share_claimed * {r}_share + {HALF}) // {ONE} as {r}_split_until",
-        f"{r}_share_claimed + (({ONE} - {r}_share_claimed) * {r}_share + {HALF}) // {ONE}"
+        f"({r}_share_claimed * {r}_share + {HALF}) >> 60 as {r}_split_until",
+        f"{r}_share_claimed + ((({ONE} - {r}_share_claimed) * {r}_share + {HALF}) >> 60)"
         f" as {r}_unused_until",
     )
 
@@ -203,7 +203,7 @@ def _points(r: str) -> tuple[str, ...]:
 
 
 def _scaled(pool: str, share: str) -> str:
-    return f"(({pool} * {share} + {HALF} + {LIFT}) // {ONE} - {2**53}::hugeint)"
+    return f"((({pool} * {share} + {HALF} + {LIFT}) >> 60) - {2**53}::hugeint)"
 
 
 def _parts(r: str) -> tuple[str, ...]:
