@@ -234,7 +234,8 @@ def build_models(
     with dbt_environment(settings):
         try:
             for event in dbt.cli(arguments, context=context).stream():
-                if _model(event) in shown:
+                # What depends on a model may not be told before it.
+                if waiting or _model(event) in shown:
                     waiting.append(event)
                 else:
                     yield event
