@@ -6,11 +6,19 @@ choose something. AWS credentials and ``AWS_ENDPOINT_URL`` are boto3's own and s
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -42,13 +50,22 @@ class Settings(BaseSettings):
     )
     home: Path = Field(
         default=PROJECT_DIR / "data",
-        description="Folder of the lake, the warehouse and the published files.",
+        description="Folder of the lake, the warehouse and the published files; or"
+        " s3://bucket/prefix, which keeps the lake and the published files. This field is"
+        " then the folder that this machine works in, and remote says where in S3.",
+    )
+    work: Path = Field(
+        default=PROJECT_DIR / "data" / "work",
+        description="Folder to work in where home is in S3: each such home has one of its"
+        " own in it, for the warehouse, scratch and copies. All of it can be made again.",
     )
     method: Literal[1, 2, 3] = Field(
         default=2, description="Version of the split that a month is closed with."
     )
-    engine: Literal["local"] = Field(
-        default="local", description="What runs the heavy split of node-hours among pods."
+    engine: Literal["local", "spark"] = Field(
+        default="local",
+        description="What runs the heavy split of node-hours among pods. spark: the Spark"
+        " Connect server that SPARK_REMOTE names, else Spark in this process.",
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("team", "cost_center", "model"),
@@ -59,6 +76,30 @@ class Settings(BaseSettings):
         description="File that says who owns pods without labels of their own"
         " (docs/ownership.md). The default file need not exist.",
     )
+
+    _remote: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _home_in_s3(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Give a home in S3 a folder to work in, so that every room sees folders."""
+        home = values.get("home")
+        if not (isinstance(home, str) and re.fullmatch(r"s3://[^/]+(/.*)?", home)):
+            return handler(values)
+        remote = home.rstrip("/")
+        bucket = remote.removeprefix("s3://").partition("/")[0]
+        folder = f"{bucket}-{hashlib.sha256(remote.encode()).hexdigest()[:12]}"
+        work = Path(values.get("work") or cls.model_fields["work"].default)
+        made = handler({**values, "home": work / folder})
+        made._remote = remote
+        return made
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _folder_or_s3(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("it is neither a folder nor s3://bucket/prefix")
+        return value
 
     @field_validator("bill", "pods", "labels", mode="before")
     @classmethod
@@ -72,10 +113,15 @@ class Settings(BaseSettings):
     def _method_number(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdigit() else value
 
-    @field_validator("home", "ownership", mode="after")
+    @field_validator("home", "work", "ownership", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @property
+    def remote(self) -> str | None:
+        """Where in S3 the lake and the published files are kept; None: in ``home``."""
+        return self._remote
 
     @property
     def warehouse(self) -> Path:
@@ -89,7 +135,7 @@ class Settings(BaseSettings):
 
     @property
     def published(self) -> Path:
-        """Immutable revisions of closed months."""
+        """Immutable revisions of closed months; where home is in S3, copies of them."""
         return self.home / "published"
 
 
@@ -97,3 +143,8 @@ def dagster_home(settings: Settings) -> Path:
     """Folder of Dagster's runs and events: ``$DAGSTER_HOME``, else beneath the home."""
     chosen = os.environ.get("DAGSTER_HOME")
     return Path(chosen).resolve() if chosen else settings.home / "dagster"
+
+
+def spark_remote() -> str | None:
+    """Address of a Spark Connect server, ``sc://host:port``, as Spark's clients name it."""
+    return os.environ.get("SPARK_REMOTE") or None

@@ -47,6 +47,32 @@ def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(
     assert dagster_home(settings) == tmp_path / "elsewhere"
 
 
+def test_a_home_in_s3_has_a_folder_of_its_own_to_work_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("PODLEDGER_WORK", str(tmp_path))
+    monkeypatch.setenv("PODLEDGER_HOME", "s3://bucket/prefix/")
+    settings = Settings()
+    assert settings.remote == "s3://bucket/prefix"
+    assert settings.home.parent == tmp_path
+    assert settings.warehouse.is_relative_to(settings.home)
+    assert dagster_home(settings).is_relative_to(settings.home)
+    assert Settings(home="s3://bucket/prefix").home == settings.home
+    assert Settings(home="s3://bucket/other").home != settings.home
+    assert settings.model_copy(update={"method": 3}).remote == settings.remote
+
+
+def test_a_home_in_a_folder_is_that_folder(tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    assert (settings.home, settings.remote) == (tmp_path / "home", None)
+    assert Settings(home=str(tmp_path / "home")) == settings
+
+
+@pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "gs://bucket/prefix"])
+def test_a_home_that_is_neither_a_folder_nor_in_s3_is_refused(monkeypatch, home):
+    monkeypatch.setenv("PODLEDGER_HOME", home)
+    with pytest.raises(ValidationError, match=r"(?s)home.*neither a folder nor s3://"):
+        Settings()
+
+
 def test_only_the_settings_read_the_environment():
     """What a deployment can choose is in one typed place, or nobody finds it."""
     reading = re.compile(r"os\.getenv|os\.environ(?:\.get\(|\[[^]]+\](?!\s*=))|dg\.EnvVar")

@@ -15,7 +15,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from orchestration.bill.stores import S3Store, s3_refusal
+from orchestration.bill.stores import S3Store
 from orchestration.errors import PodledgerError
 
 _CHUNK_BYTES = 1 << 20
@@ -43,7 +43,7 @@ def land(
     try:
         head = store.client.head_object(Bucket=store.bucket, Key=store.key(key))
     except (ClientError, BotoCoreError) as error:
-        raise s3_refusal(error, address) from error
+        raise store.refusal(error, key) from error
     etag, size = head["ETag"].strip('"'), head["ContentLength"]
     record = {"address": address, "etag": etag, "size_bytes": size}
     if _is_landed(target, record):
@@ -113,7 +113,7 @@ def _download(
                     f"{address} changed while it was being copied: the export is being"
                     " delivered right now. Run again in some minutes."
                 ) from error
-            raise s3_refusal(error, address) from error
+            raise store.refusal(error, key) from error
         except (BotoCoreError, HTTPError) as error:
             raise PodledgerError(
                 f"{address} was cut off while it was being copied ({error}). What has"

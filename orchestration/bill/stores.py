@@ -1,26 +1,20 @@
 """A root of bill exports as a tree of keys: a folder on disk or a prefix in S3.
 
-Holds listing and reading by key, and S3's refusals told in words. What the keys mean is
-in ``manifests.py``; bringing S3 objects to disk is in ``landing.py``.
+Holds listing and reading by key. What the keys mean is in ``manifests.py``; bringing S3
+objects to disk is in ``landing.py``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestration.errors import PodledgerError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from orchestration.s3 import S3Root
 
 
 @dataclass(frozen=True)
@@ -108,30 +102,21 @@ class FolderStore:
         return Entry(key, stat.st_size, dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC))
 
 
-class S3Store:
-    """A prefix in S3, through boto3's own configuration of credentials and endpoint."""
+class S3Store(S3Root):
+    """A prefix in S3 that AWS delivers exports to."""
 
-    def __init__(self, root: str) -> None:
-        match = re.fullmatch(r"s3://([^/]+)/?(.*)", root)
-        if match is None:
-            raise PodledgerError(
-                f"{root!r} names no bucket. Write PODLEDGER_BILL as s3://bucket/prefix."
-            )
-        self.root = root
-        self.bucket = match[1]
-        prefix = match[2].removesuffix("/")
-        self.prefix = f"{prefix}/" if prefix else ""
-        self.client: S3Client = boto3.client(
-            "s3", config=Config(retries={"mode": "standard", "max_attempts": 4})
+    setting = "PODLEDGER_BILL"
+    grants = (
+        "s3:ListBucket on the bucket and s3:GetObject on the export's objects, and"
+        " kms:Decrypt where they are encrypted with a key of your own"
+    )
+
+    def absence(self, key: str) -> PodledgerError:
+        """As of ``S3Root``: most often the object is about to come."""
+        return PodledgerError(
+            f"{self.address(key)} does not exist. If the export is being delivered right"
+            " now, run again in some minutes."
         )
-
-    def key(self, key: str) -> str:
-        """The whole key in the bucket."""
-        return self.prefix + key
-
-    def address(self, key: str) -> str:
-        """The object as a person writes it."""
-        return f"s3://{self.bucket}/{self.key(key)}"
 
     def listing(self, folder: str) -> Listing:
         """List one folder, all its pages."""
@@ -156,7 +141,7 @@ class S3Store:
                     if not found["Key"].endswith("/")
                 ]
         except (ClientError, BotoCoreError) as error:
-            raise s3_refusal(error, self.address(folder)) from error
+            raise self.refusal(error, folder) from error
         return Listing(tuple(sorted(folders)), tuple(sorted(files, key=lambda e: e.key)))
 
     def read(self, key: str) -> bytes:
@@ -166,50 +151,16 @@ class S3Store:
                 "Body"
             ].read()
         except (ClientError, BotoCoreError) as error:
-            raise s3_refusal(error, self.address(key)) from error
+            raise self.refusal(error, key) from error
 
     def etag(self, key: str) -> str:
         """S3's ETag, without its quotes."""
         try:
             head = self.client.head_object(Bucket=self.bucket, Key=self.key(key))
         except (ClientError, BotoCoreError) as error:
-            raise s3_refusal(error, self.address(key)) from error
+            raise self.refusal(error, key) from error
         return head["ETag"].strip('"')
 
 
 Store = FolderStore | S3Store
 """A root, read by keys that are relative to it and separated by slashes."""
-
-
-def s3_refusal(error: Exception, address: str) -> PodledgerError:
-    """Say what S3 refused and what to do about it.
-
-    Args:
-        error: What boto3 raised.
-        address: The object or prefix that was asked for, as ``s3://...``.
-    """
-    if isinstance(error, NoCredentialsError):
-        return PodledgerError(
-            f"{address} cannot be read: no AWS credentials were found. Set AWS_PROFILE or"
-            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a role."
-        )
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-    if code in ("403", "AccessDenied", "AllAccessDisabled"):
-        return PodledgerError(
-            f"{address} may not be read with these AWS credentials (access denied). Grant"
-            " s3:ListBucket on the bucket and s3:GetObject on the export's objects, and"
-            " kms:Decrypt where they are encrypted with a key of your own."
-        )
-    if code == "NoSuchBucket":
-        return PodledgerError(
-            f"{address} cannot be read: there is no such bucket. Correct PODLEDGER_BILL."
-        )
-    if code in ("404", "NoSuchKey"):
-        return PodledgerError(
-            f"{address} does not exist. If the export is being delivered right now, run"
-            " again in some minutes."
-        )
-    return PodledgerError(
-        f"{address} cannot be read: {error}. Check the AWS credentials, the Region and"
-        " the network, and run again."
-    )
