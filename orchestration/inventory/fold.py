@@ -1,7 +1,7 @@
 """Rows of one bucket in the lake's order, each key once.
 
-Holds the folding of rows that repeat word for word, and the refusal of rows that say
-different things of one key. Which files the rows are of is told by two columns of origin.
+Holds the folding of rows that repeat, and the refusal of rows that say different things of
+one key. Which files the rows are of is told by two columns of origin.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ ROW = "source_row"
 """Origin of a row: its number in that file, from 1."""
 
 
+_EMPTY_MAP = "{}"
+
+
 @dataclass(frozen=True)
 class Folded:
     """Rows in order, each key once.
@@ -43,6 +46,8 @@ class Folded:
 def fold(table: pa.Table, contract: Contract, files: Sequence[SourceFile]) -> Folded:
     """Sort rows by their key, and keep one of those that repeat.
 
+    Of nodes, a value that a row leaves open (null, an empty map) repeats any other.
+
     Args:
         table: Columns of the contract and the two of origin.
         contract: What the rows are.
@@ -56,12 +61,62 @@ def fold(table: pa.Table, contract: Contract, files: Sequence[SourceFile]) -> Fo
     order = np.argsort(key)
     repeats = np.flatnonzero(np.diff(key[order]) == 0) + 1
     if repeats.size:
-        pairs = np.stack((order[repeats - 1], order[repeats]))
+        if contract.kind == "node_hours":
+            columns, pairs = _filled(columns, order, repeats, contract)
+        else:
+            pairs = np.stack((order[repeats - 1], order[repeats]))
         _refuse_contradictions(columns, pairs, contract, files)
         order = np.delete(order, repeats)
     rows = pa.array(order)
     kept = {column.name: columns[column.name].take(rows) for column in contract.columns}
     return Folded(pa.table(kept), int(repeats.size))
+
+
+def _filled(
+    columns: dict[str, pa.Array],
+    order: NDArray[np.int64],
+    repeats: NDArray[np.int64],
+    contract: Contract,
+) -> tuple[dict[str, pa.Array], NDArray[np.int64]]:
+    """Rows in which one that leaves a value open has it from another row of its key.
+
+    Sources see different sides of a node: events tell no labels, a file beside them does.
+
+    Args:
+        columns: Of nodes, whose columns besides the key are all text.
+        order: Of the rows by key.
+        repeats: Places in ``order`` of rows whose key stands right before them.
+        contract: What the rows are.
+
+    Returns:
+        The columns, and the rows that tell different things of a key; shape (2, pairs).
+    """
+    is_first = np.ones(order.size, np.bool_)
+    is_first[repeats] = False
+    starts, group = np.flatnonzero(is_first), np.cumsum(is_first) - 1
+    filled = dict(columns)
+    pairs = [np.empty((2, 0), np.int64)]
+    for column in contract.columns:
+        if column.name in contract.key:
+            continue
+        values = columns[column.name]
+        codes = codes_of(values).copy()
+        is_open = np.isin(codes, [-1, values.dictionary.index(_EMPTY_MAP).as_py()])
+        told = np.where(is_open, -1, codes)[order]
+        of_key = np.maximum.reduceat(told, starts)[group]
+        others = np.flatnonzero((told >= 0) & (told != of_key))
+        if others.size:
+            tells = np.flatnonzero(told == of_key)[::-1]
+            teller = np.empty(starts.size, np.int64)
+            teller[group[tells]] = tells
+            pairs.append(order[np.stack((teller[group[others]], others))])
+        codes[order] = np.where((told < 0) & (of_key >= 0), of_key, codes[order])
+        filled[column.name] = sorted_codes(
+            pa.DictionaryArray.from_arrays(
+                pa.array(codes, mask=codes < 0), values.dictionary
+            )
+        )
+    return filled, np.concatenate(pairs, axis=1)
 
 
 def _canonical(column: pa.ChunkedArray) -> pa.Array:
@@ -95,7 +150,7 @@ def _refuse_contradictions(
     contract: Contract,
     files: Sequence[SourceFile],
 ) -> None:
-    """Raise if rows of one key differ; ``pairs`` are neighbours, shape (2, pairs)."""
+    """Raise if rows of one key differ; ``pairs`` are two of a key, shape (2, pairs)."""
     differs = {
         column.name: _differs(columns[column.name], pairs) for column in contract.columns
     }

@@ -18,6 +18,8 @@ from orchestration.inventory import ingest
 from orchestration.inventory.gaps import GAPS
 from orchestration.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS
 from orchestration.settings import PROJECT_DIR
+from tests.inventory.sources.container_insights.agent import at, export, moments
+from tests.inventory.sources.container_insights.agent import pod as pod_event
 
 FORMATS = ("a.parquet", "a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.gz", "a.jsonl")
 
@@ -426,4 +428,99 @@ def test_gaps_that_cannot_be_understood_stop_the_month(inventory, text, message)
     with pytest.raises(PodledgerError, match=message) as refused:
         inventory.read()
     assert "a.parquet" in str(refused.value)
+    assert inventory.content() == before
+
+
+# ---------------------------------------------------------------- sources that are combined
+
+
+def test_a_node_has_from_each_row_what_the_others_leave_open(inventory):
+    """Events tell the type and no labels, a file beside them the labels."""
+    labels = {"nvidia.com/gpu.replicas": "4"}
+    hour = {"usage_hour": dt.datetime(2026, 10, 3, 6, tzinfo=dt.UTC)}
+    inventory.write("node_hours-1.parquet", inventory.node(), inventory.node(**hour))
+    inventory.write("node_hours-2.csv", inventory.node(instance_type=None, labels=labels))
+    inventory.write("node_hours-3.csv", inventory.node(node_name="n", labels=labels))
+    inventory.read()
+    first, second = inventory.rows("node_hours")
+    assert first["labels"] == first["sharing_labels"] == json.dumps(labels).replace(" ", "")
+    assert (first["instance_type"], first["node_name"]) == ("g5.xlarge", "n")
+    assert (second["labels"], second["node_name"]) == ("{}", None)
+
+
+def test_the_order_in_which_files_tell_of_a_node_leaves_no_trace(inventory):
+    halves = inventory.node(), inventory.node(instance_type=None, labels={"a": "b"})
+    contents = []
+    for first, second in (halves, halves[::-1]):
+        inventory.write("node_hours-1.parquet", first)
+        inventory.write("node_hours-2.parquet", second)
+        inventory.read()
+        contents.append(inventory.content())
+    assert contents[0] == contents[1]
+
+
+def test_nodes_of_which_two_rows_tell_different_things_stop_the_month(inventory):
+    inventory.write("node_hours-1.csv", inventory.node(labels={"a": "b"}))
+    inventory.write("node_hours-2.csv", inventory.node(instance_type=None))
+    inventory.write("node_hours-3.csv", inventory.node(labels={"a": "c"}))
+    with pytest.raises(PodledgerError, match="different values of labels") as refused:
+        inventory.read()
+    assert "node_hours-1.csv" in str(refused.value)
+    assert "node_hours-3.csv" in str(refused.value)
+
+
+@pytest.fixture
+def events(inventory):
+    """Events of Container Insights of the pod that files tell of, for one hour."""
+    folder = inventory.root.parent / "events"
+
+    def write(**changes):
+        hour = moments(at("05:00:00", 3), at("06:00:00", 3))
+        where = {"InstanceId": "i-0a1", "InstanceType": "g5.xlarge", "ClusterName": "prod"}
+        who = {"pod_id": "uid-0", "pod_name": "worker-0", "namespace_name": "training"}
+        told = [pod_event(moment, kubernetes=who, **where, **changes) for moment in hour]
+        export(folder / "000000.gz", told)
+        return f"container-insights+file://{folder}"
+
+    return write
+
+
+def test_sources_of_two_kinds_make_one_month(inventory, events):
+    inventory.write("a.csv", inventory.pod(cluster_name="dev", instance_id="i-0b2"))
+    read = inventory.read(events(), str(inventory.root))
+    assert (read.pod_hours, read.repeated_rows) == (2, 0)
+    assert [row["cluster_name"] for row in inventory.rows()] == ["prod", "dev"]
+    assert {
+        row["source"].partition(":")[0] for row in inventory.rows("inventory_files")
+    } == {
+        "container-insights+file",
+        str(inventory.root),
+    }
+
+
+def test_sources_that_tell_the_same_of_a_pod_count_once(inventory, events):
+    uri = events()
+    inventory.read(uri)
+    before, rows = inventory.content(), inventory.rows()
+    inventory.write("a.parquet", *(row | maps(row) for row in rows))
+    read = inventory.read(uri, str(inventory.root))
+    assert (read.pod_hours, read.repeated_rows) == (1, 1)
+    assert inventory.content() == before
+
+
+def maps(row):
+    """The maps of a row of the lake, as a file has them."""
+    return {name: json.loads(row[name]) for name in ("labels", "accelerators_requested")}
+
+
+def test_sources_that_contradict_each_other_stop_the_month(inventory, events):
+    inventory.read(uri := events())
+    before = inventory.content()
+    (row,) = inventory.rows()
+    other = row | maps(row) | {"vcpu_requested": 7.0}
+    inventory.write("a.parquet", other)
+    with pytest.raises(PodledgerError, match="contradict each other") as refused:
+        inventory.read(uri, str(inventory.root))
+    for told in (uri, str(inventory.root), "i-0a1", "uid-0", "vcpu_requested"):
+        assert told in str(refused.value)
     assert inventory.content() == before
