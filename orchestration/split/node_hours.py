@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from orchestration.duck import quote
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.schemas import BASES, RESOURCES
@@ -243,6 +244,15 @@ class NodeHoursReader:
                 {"month": self._month.start.date(), "day": day},
             ).to_arrow_table()
         )
+
+    def copy(self, path: Path) -> int:
+        """Write the node-hours of the month to a Parquet file, and count them."""
+        (rows,) = self._connection.execute(
+            f"copy (select {', '.join(COLUMNS)} from {self._view}"
+            f" where billing_month = date '{self._month.key}') to {quote(str(path))}"
+            " (format parquet)"
+        ).fetchall()
+        return int(rows[0])
 
 
 @contextmanager
