@@ -75,7 +75,9 @@ def close(
 
         publication = close_month(when, settings, progress)
         progress("Reading the published files back")
-        summary = summarize(find_revision(settings.published, when, publication.revision))
+        summary = summarize(
+            find_revision(settings.published, when, publication.revision, settings.remote)
+        )
     if as_json:
         _print_json({**summary.as_json(), "is_new": publication.is_new})
         return
@@ -109,7 +111,7 @@ def summary(
         from orchestration.close.ledger import find_revision
         from orchestration.close.summary import summarize
 
-        found = find_revision(settings.published, when, revision)
+        found = find_revision(settings.published, when, revision, settings.remote)
         progress(f"Reading revision {found.number} of {when}")
         read = summarize(found)
     if as_json:

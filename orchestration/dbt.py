@@ -23,6 +23,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
 from orchestration.errors import PodledgerError
+from orchestration.lake import Lake
 from orchestration.metadata import Metadata, column_schema
 from orchestration.months import Month
 from orchestration.partitions import month_of
@@ -230,6 +231,8 @@ def build_models(
         "resource_type:unit_test",
         *window(month_of(context)),
     ]
+    # dbt sees the folders of the lake, and asks nobody for their files.
+    Lake(settings.home, settings.remote).fetch_month(month_of(context))
     waiting: list[Any] = []
     with dbt_environment(settings):
         try:

@@ -246,7 +246,7 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _published(settings: Settings, month: Month) -> str:
-    newest = latest(settings.published, month)
+    newest = latest(settings.published, month, settings.remote)
     if newest is None:
         return f"{month} was not published yet"
-    return f"{month} has revision {newest.number}, in {newest.path}"
+    return f"{month} has revision {newest.number}, in {newest.address}"

@@ -52,7 +52,7 @@ def bill(
     month = month_of(context)
     inputs = resolve_inputs(settings, month)
     deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
-    lake = Lake(settings.home)
+    lake = Lake(settings.home, settings.remote)
     read = read_bill(deliveries, month, lake, settings.home / "scratch", context.log.info)
     delivered = table(
         ("export", "layout", "delivery", "files", "bytes", "root"),

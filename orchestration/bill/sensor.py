@@ -97,7 +97,7 @@ def _published(
     months = {
         one.month for root in manifests.keys() - cursor.seen for one in manifests[root]
     }
-    found = {month: latest(settings.published, month) for month in months}
+    found = {month: latest(settings.published, month, settings.remote) for month in months}
     return {
         month: dt.datetime.fromtimestamp(
             (revision.path / MANIFEST_NAME).stat().st_mtime, dt.UTC

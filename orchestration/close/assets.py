@@ -88,7 +88,7 @@ def published_month(
         metadata={
             **glance.of_published(read_overview(settings.warehouse, month)),
             "dagster/row_count": manifest.row_counts["scad"],
-            "dagster/uri": str(publication.path),
+            "dagster/uri": publication.address,
             "bill_revision": publication.revision,
             "is_new": publication.is_new,
             "method_version": manifest.method_version,

@@ -2,6 +2,10 @@
 
 Holds folders, numbers, the lock and the durable rename. What is in a revision is the
 business of ``publish.py`` and ``manifest.py``.
+
+A ledger in S3 (``remote`` is given) has copies of its revisions in ``published``, of their
+manifests at once and of other files as they are asked for. Which revisions there are, S3
+alone says; how they get there is in ``uploads.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestration.close.manifest import (
     MANIFEST_NAME,
@@ -26,17 +31,32 @@ from orchestration.close.manifest import (
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 
+if TYPE_CHECKING:
+    from orchestration.s3 import S3Home
+
 _INCOMING = ".incoming-"
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Revision:
-    """One published revision of a month."""
+    """One published revision of a month.
+
+    Attributes:
+        number: Its number.
+        path: Its folder, or that of its copy.
+        manifest: What it says of itself.
+        origin: Where in S3 it was published; None if that is ``path``.
+    """
 
     number: int
     path: Path
     manifest: Manifest
+    origin: S3Home | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it was published, for people."""
+        return self.origin.root if self.origin else str(self.path)
 
 
 def month_folder(published: Path, month: Month) -> Path:
@@ -44,37 +64,41 @@ def month_folder(published: Path, month: Month) -> Path:
     return published / f"billing_month={month.label}"
 
 
-def revisions(published: Path, month: Month) -> list[Revision]:
+def revisions(published: Path, month: Month, remote: str | None = None) -> list[Revision]:
     """Every revision of a month, oldest first.
 
     Raises:
         PodledgerError: The manifest of one of them is missing or damaged.
     """
-    folders = _revision_folders(published, month)
-    return [_read(number, folders[number]) for number in sorted(folders)]
+    folders = _revision_folders(published, month, remote)
+    return [_read(number, folders[number], month, remote) for number in sorted(folders)]
 
 
-def latest(published: Path, month: Month) -> Revision | None:
+def latest(published: Path, month: Month, remote: str | None = None) -> Revision | None:
     """The newest revision of a month, or None when the month was never published.
 
     Raises:
         PodledgerError: Its manifest is missing or damaged.
     """
-    folders = _revision_folders(published, month)
-    return _read(max(folders), folders[max(folders)]) if folders else None
+    folders = _revision_folders(published, month, remote)
+    if not folders:
+        return None
+    return _read(max(folders), folders[max(folders)], month, remote)
 
 
-def find_revision(published: Path, month: Month, number: int | None = None) -> Revision:
+def find_revision(
+    published: Path, month: Month, number: int | None = None, remote: str | None = None
+) -> Revision:
     """The revision that a reader asks for; the newest if no number is given.
 
     Raises:
         PodledgerError: There is no such revision, or its manifest is damaged.
     """
-    folders = _revision_folders(published, month)
+    folders = _revision_folders(published, month, remote)
     if not folders:
         raise PodledgerError(
-            f"{month} was never published below {published}. Close it first: podledger"
-            f" close {month}."
+            f"{month} was never published below {place(published, remote)}. Close it first:"
+            f" podledger close {month}."
         )
     if number is None:
         number = max(folders)
@@ -83,7 +107,12 @@ def find_revision(published: Path, month: Month, number: int | None = None) -> R
             f"{month} has no revision {number}. It has"
             f" {', '.join(str(known) for known in sorted(folders))}: ask for one of them."
         )
-    return _read(number, folders[number])
+    return _read(number, folders[number], month, remote)
+
+
+def place(published: Path, remote: str | None) -> str:
+    """Where all published months lie, for people."""
+    return f"{remote}/published" if remote else str(published)
 
 
 def verify(revision: Revision) -> None:
@@ -92,14 +121,51 @@ def verify(revision: Revision) -> None:
     Raises:
         PodledgerError: A file is missing or is not the one that was published.
     """
-    for file in revision.manifest.files:
-        path = revision.path / file.path
-        if not path.is_file() or _describe(path, revision.path) != file:
-            raise PodledgerError(
-                f"{path} is missing, or is not the file that revision {revision.number} of"
-                f" {revision.manifest.month} was published with. Restore the revision from"
-                " a backup, or move its folder away and close the month again."
-            )
+    if revision.origin:
+        from orchestration.close.uploads import altered
+
+        bad = altered(revision.origin, revision.manifest)
+    else:
+        bad = [f for f in revision.manifest.files if not _is_there(revision.path, f)]
+    if bad:
+        raise _altered(revision, bad[0])
+
+
+def bring(revision: Revision, *parts: str) -> None:
+    """Copy the files of some parts to ``revision.path``, if they are in S3 alone.
+
+    Args:
+        revision: One of the ledger's.
+        parts: Names of published tables; none for all of them.
+
+    Raises:
+        PodledgerError: S3 refuses, or a file is not the one that was published.
+    """
+    if revision.origin is None:
+        return
+    from orchestration.s3 import side_by_side
+
+    origin = revision.origin
+
+    def copy(file: PublishedFile) -> None:
+        target = revision.path / file.path
+        incoming = target.with_name(f"{_INCOMING}{uuid.uuid4().hex}")
+        try:
+            if not origin.fetch(file.path, incoming) or _digest(incoming) != file.sha256:
+                raise _altered(revision, file)
+            incoming.chmod(0o444)
+            incoming.replace(target)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    side_by_side(
+        copy,
+        [
+            file
+            for file in revision.manifest.files
+            if (not parts or file.part in parts) and not _is_there(revision.path, file)
+        ],
+    )
 
 
 @contextmanager
@@ -145,11 +211,16 @@ def seal(folder: Path) -> tuple[PublishedFile, ...]:
 
 
 def add_revision(
-    folder: Path, published: Path, month: Month, manifest: Manifest
+    folder: Path,
+    published: Path,
+    month: Month,
+    manifest: Manifest,
+    remote: str | None = None,
 ) -> Revision:
     """Give a sealed folder its manifest and its name: from here on it is published.
 
-    The rename is the one moment of publication. Before it there is no revision, after it
+    The rename is the one moment of publication; in S3 it is the writing of the manifest,
+    which is the last of the revision's objects. Before it there is no revision, after it
     there is a whole one, whatever happens to the machine.
 
     Args:
@@ -157,20 +228,43 @@ def add_revision(
         published: Root of all published months.
         month: The month it belongs to.
         manifest: Its manifest, which also gives its number.
+        remote: Where in S3 it is published.
+
+    Raises:
+        PodledgerError: S3 refuses, or another machine publishes the month.
     """
+    origin = None
+    if remote:
+        from orchestration.close.uploads import claim, upload
+
+        manifest = claim(remote, month, manifest)
     path = folder / MANIFEST_NAME
     path.write_text(manifest.to_text(), encoding="utf-8")
     path.chmod(0o444)
     _sync(path)
     for inner in [*(inner for inner in folder.rglob("*") if inner.is_dir()), folder]:
         _sync(inner)
-    target = month_folder(published, month) / f"revision={manifest.revision:03d}"
+    target = _revision_folder(published, month, manifest.revision)
+    if remote:
+        origin = upload(remote, month, manifest, folder)
+        shutil.rmtree(target, ignore_errors=True)
     folder.rename(target)
     _sync(target.parent)
-    return Revision(manifest.revision, target, manifest)
+    return Revision(manifest.revision, target, manifest, origin)
 
 
-def _revision_folders(published: Path, month: Month) -> dict[int, Path]:
+def _revision_folder(published: Path, month: Month, number: int) -> Path:
+    return month_folder(published, month) / f"revision={number:03d}"
+
+
+def _revision_folders(published: Path, month: Month, remote: str | None) -> dict[int, Path]:
+    if remote:
+        from orchestration.close.uploads import published_numbers
+
+        return {
+            number: _revision_folder(published, month, number)
+            for number in published_numbers(remote, month)
+        }
     found = {}
     for path in month_folder(published, month).glob("revision=*"):
         match = re.fullmatch(r"revision=(\d{3,})", path.name)
@@ -179,20 +273,39 @@ def _revision_folders(published: Path, month: Month) -> dict[int, Path]:
     return found
 
 
-def _read(number: int, path: Path) -> Revision:
-    return Revision(number, path, read_manifest(path))
+def _read(number: int, path: Path, month: Month, remote: str | None) -> Revision:
+    if remote is None:
+        return Revision(number, path, read_manifest(path))
+    from orchestration.close.uploads import copy_manifest, revision_prefix
+
+    origin = revision_prefix(remote, month, number)
+    return Revision(number, path, copy_manifest(origin, path), origin)
+
+
+def _altered(revision: Revision, file: PublishedFile) -> PodledgerError:
+    return PodledgerError(
+        f"{revision.address}/{file.path} is missing, or is not the file that revision"
+        f" {revision.number} of {revision.manifest.month} was published with. Restore the"
+        " revision from a backup, or move its folder away and close the month again."
+    )
+
+
+def _is_there(folder: Path, file: PublishedFile) -> bool:
+    path = folder / file.path
+    return path.is_file() and _describe(path, folder) == file
 
 
 def _describe(path: Path, folder: Path) -> PublishedFile:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
     return PublishedFile(
         path=path.relative_to(folder).as_posix(),
         size_bytes=path.stat().st_size,
-        sha256=digest.hexdigest(),
+        sha256=_digest(path),
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

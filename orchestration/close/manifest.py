@@ -66,6 +66,11 @@ class PublishedFile(_Record):
     size_bytes: int
     sha256: str
 
+    @property
+    def part(self) -> str:
+        """The published table that it belongs to."""
+        return self.path.partition("/")[0].removesuffix(".parquet")
+
 
 class BasisTotals(_Record):
     """The law of the month in one cost basis, in USD."""
@@ -115,6 +120,12 @@ class Manifest(_Record):
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
+_ADVICE = (
+    "A published revision never changes: restore its folder from a backup, or move it"
+    " out of the published folder and close the month again."
+)
+
+
 def read_manifest(revision: Path) -> Manifest:
     """Read the manifest of one revision's folder.
 
@@ -122,19 +133,25 @@ def read_manifest(revision: Path) -> Manifest:
         PodledgerError: It is missing, is no JSON or lacks a field.
     """
     path = revision / MANIFEST_NAME
-    advice = (
-        "A published revision never changes: restore its folder from a backup, or move it"
-        " out of the published folder and close the month again."
-    )
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return parse_manifest(path.read_bytes(), str(path))
     except OSError as error:
         raise PodledgerError(
-            f"{path} cannot be read ({error.strerror}). {advice}"
+            f"{path} cannot be read ({error.strerror}). {_ADVICE}"
         ) from error
+
+
+def parse_manifest(text: bytes, place: str) -> Manifest:
+    """Read a manifest that lies at ``place``.
+
+    Raises:
+        PodledgerError: It is no JSON or lacks a field.
+    """
+    try:
+        return Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PodledgerError(
-            f"{path} is damaged: {where}: {first['msg']}. {advice}"
+            f"{place} is damaged: {where}: {first['msg']}. {_ADVICE}"
         ) from error

@@ -31,6 +31,7 @@ from orchestration.close.ledger import (
     add_revision,
     latest,
     only_writer,
+    place,
     seal,
     verify,
     workspace,
@@ -55,7 +56,8 @@ class Publication:
     Attributes:
         month: The month.
         revision: Number of the revision that now holds its figures.
-        path: Folder of that revision.
+        path: Folder of that revision, or that of its copy.
+        address: Where it was published, for people.
         is_new: False if the latest revision was made from the same, and stays.
         replaces: The revision before it, None for the first.
         manifest: The revision's manifest.
@@ -64,6 +66,7 @@ class Publication:
     month: Month
     revision: int
     path: Path
+    address: str
     is_new: bool
     replaces: int | None
     manifest: Manifest
@@ -75,6 +78,7 @@ class Publication:
             month=month,
             revision=revision.number,
             path=revision.path,
+            address=revision.address,
             is_new=is_new,
             replaces=revision.manifest.replaces,
             manifest=revision.manifest,
@@ -102,7 +106,7 @@ def publish(
     """
     require_all_passed(read_controls(settings.warehouse, month), month, settings.method)
     made_from = read_provenance(
-        Lake(settings.home),
+        Lake(settings.home, settings.remote),
         month,
         method_version=settings.method,
         code_version=code_version(),
@@ -110,7 +114,7 @@ def publish(
     )
     try:
         with only_writer(settings.published, month, progress):
-            before = latest(settings.published, month)
+            before = latest(settings.published, month, settings.remote)
             if before and before.manifest.fingerprint == made_from.fingerprint:
                 progress(f"Nothing changed since revision {before.number}; checking it")
                 verify(before)
@@ -119,9 +123,10 @@ def publish(
             return Publication.of(revision, month, is_new=True)
     except _NO_SPACE_OR_MEMORY as error:
         raise PodledgerError(
-            f"{month} was not published below {settings.published}: {_reason(error)}."
-            " Revisions that were published before are as they were. Make room (disk,"
-            " memory, or permission to write) and close the month again."
+            f"{month} was not published below"
+            f" {place(settings.published, settings.remote)}: {_reason(error)}. Revisions"
+            " that were published before are as they were. Make room (disk, memory, or"
+            " permission to write) and close the month again."
         ) from error
     except _NO_SUCH_MART as error:
         raise PodledgerError(
@@ -145,8 +150,10 @@ def _add(
         workspace(settings.published, month) as folder,
         open_warehouse(settings.warehouse, scratch) as connection,
     ):
-        _require_this_bill(connection, Lake(settings.home), month)
-        _require_this_method(connection, Lake(settings.home), month, settings.method)
+        _require_this_bill(connection, Lake(settings.home, settings.remote), month)
+        _require_this_method(
+            connection, Lake(settings.home, settings.remote), month, settings.method
+        )
         totals = _totals(connection, month)
         source = Source(connection, month, progress)
         tallies = {part.name: part.export(source, folder) for part in exporters}
@@ -167,7 +174,7 @@ def _add(
             totals=totals,
             files=seal(folder),
         )
-        return add_revision(folder, settings.published, month, manifest)
+        return add_revision(folder, settings.published, month, manifest, settings.remote)
 
 
 def _require_this_bill(

@@ -78,9 +78,8 @@ def close_month(
             or f"The run {result.run_id} failed before its first step."
         )
     (published,) = result.asset_materializations_for_node("published_month")
-    revision = find_revision(
-        settings.published, month, int(str(published.metadata["bill_revision"].value))
-    )
+    number = int(str(published.metadata["bill_revision"].value))
+    revision = find_revision(settings.published, month, number, settings.remote)
     return Publication.of(revision, month, is_new=bool(published.metadata["is_new"].value))
 
 

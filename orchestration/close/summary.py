@@ -15,9 +15,9 @@ from typing import Any
 
 import duckdb
 
-from orchestration.close.contract import CONTROLS
+from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, UNALLOCATED
 from orchestration.close.controls import Control, in_catalogue_order
-from orchestration.close.ledger import Revision
+from orchestration.close.ledger import Revision, bring
 from orchestration.close.manifest import BasisTotals, Manifest
 from orchestration.close.warehouse import parquet
 from orchestration.duck import connect
@@ -103,7 +103,8 @@ class Summary:
     """One revision of a month, as a person asks for it; breakdowns in ``BASIS``.
 
     Attributes:
-        path: Folder of the revision.
+        path: Folder of the revision, or of its copy.
+        address: Where it was published.
         manifest: What the revision says of itself.
         unallocated: By reason and resource, dearest first.
         remainder: By category, dearest first.
@@ -118,6 +119,7 @@ class Summary:
     """
 
     path: Path
+    address: str
     manifest: Manifest
     unallocated: list[Unallocated]
     remainder: list[Remainder]
@@ -142,7 +144,7 @@ class Summary:
             "month": manifest.month,
             "revision": manifest.revision,
             "replaces": manifest.replaces,
-            "path": str(self.path),
+            "path": self.address,
             "method_version": manifest.method_version,
             "code_version": manifest.code_version,
             "row_counts": manifest.row_counts,
@@ -167,12 +169,13 @@ def summarize(revision: Revision) -> Summary:
     Raises:
         PodledgerError: A file is missing, or is not the one that was published.
     """
+    bring(revision, *(part.name for part in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)))
     try:
         with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
             return _summarize(connection, revision)
     except duckdb.Error as error:
         raise PodledgerError(
-            f"The files of {revision.path} cannot be read"
+            f"The files of {revision.address} cannot be read"
             f" ({str(error).splitlines()[0].rstrip('. ')}). A published revision never"
             " changes: restore its folder from a backup, or move it away and close the"
             " month again."
@@ -186,6 +189,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
     owners = _owners(connection, revision.path, label) if label else []
     return Summary(
         path=revision.path,
+        address=revision.address,
         manifest=revision.manifest,
         unallocated=[
             Unallocated(*row)

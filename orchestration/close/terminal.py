@@ -64,7 +64,7 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     _print_controls(console, summary.controls)
     console.print()
     console.print(Text("Published in", style="bold"))
-    console.print(Text(f"  {summary.path}"), soft_wrap=True)
+    console.print(Text(f"  {summary.address}"), soft_wrap=True)
     console.print()
 
 

@@ -72,7 +72,7 @@ def inventory(
     month = month_of(context)
     inputs = resolve_inputs(settings, month)
     sources = [parse_source(uri) for uri in inputs.pod_roots]
-    lake = Lake(settings.home)
+    lake = Lake(settings.home, settings.remote)
     read = ingest_inventory(
         sources, month, lake, settings.home / "scratch", progress=context.log.info
     )
@@ -108,7 +108,9 @@ def ownership(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """Read the entries that are in force in the month."""
-    rows = ingest_ownership(settings.ownership, month_of(context), Lake(settings.home))
+    rows = ingest_ownership(
+        settings.ownership, month_of(context), Lake(settings.home, settings.remote)
+    )
     return dg.MaterializeResult(
         metadata={"dagster/row_count": rows, "dagster/uri": str(settings.ownership)}
     )

@@ -92,7 +92,7 @@ def accelerator_equivalents(
     """Resolve whole, time-sliced, MIG and Neuron requests into devices."""
     month = month_of(context)
     require_capacities(settings.warehouse, month)
-    lake = Lake(settings.home)
+    lake = Lake(settings.home, settings.remote)
     rows = write_equivalents(settings.warehouse, lake, month)
     uri = str(lake.partition("accelerator_equivalents", month))
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "dagster/uri": uri})
@@ -129,7 +129,7 @@ def pod_costs(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Apportion every node-hour among its pods, exactly."""
-    month, lake = month_of(context), Lake(settings.home)
+    month, lake = month_of(context), Lake(settings.home, settings.remote)
     split = engine_named(settings.engine)(
         settings.warehouse,
         lake,
