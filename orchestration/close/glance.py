@@ -13,7 +13,6 @@ import dagster as dg
 
 from orchestration.close import charts
 from orchestration.close.controls import CATALOGUE, Control
-from orchestration.close.manifest import BasisTotals
 from orchestration.close.overview import Overview
 from orchestration.close.summary import BASIS
 from orchestration.metadata import Metadata, money, picture, table
@@ -26,7 +25,7 @@ def of_marts(overview: Overview) -> dict[str, Metadata]:
     """Metadata of the marts by name, for a month whose roll-ups are built."""
     cost = overview.totals.get(BASIS)
     found: dict[str, Metadata] = {
-        "rpt_month_totals": law(overview),
+        "rpt_month_totals": {**law(overview), **figures(overview)},
         "rpt_month_by_namespace": {NAMESPACES: namespaces(overview)},
         "fct_daily_costs": chart(overview),
         "fct_close_controls": controls(overview.controls),
@@ -50,48 +49,61 @@ def of_marts(overview: Overview) -> dict[str, Metadata]:
 
 
 def of_published(overview: Overview) -> Metadata:
-    """What a person asks of a closed month, on one page."""
+    """What a person asks of a closed month, in the order in which one asks."""
     return {
         **law(overview),
-        **controls(overview.controls),
-        NAMESPACES: namespaces(overview),
         **chart(overview),
+        NAMESPACES: namespaces(overview),
+        **controls(overview.controls),
+        **figures(overview),
     }
 
 
 def law(overview: Overview) -> Metadata:
-    """The law of the month: the invoice's basis as figures, and every basis in a table."""
-    invoice = overview.totals.get("unblended")
-    return {
-        **(_figures(invoice) if invoice else {}),
-        "law": table(
-            ("basis", "bill", "= split", "+ unused", "+ unallocated", "+ remainder"),
-            [
-                (
-                    basis,
-                    one.bill,
-                    one.pods_split,
-                    one.pods_unused,
-                    one.unallocated,
-                    one.remainder,
-                )
-                for basis, one in overview.totals.items()
-            ],
-        ),
+    """The law of the month, in the basis of the invoice and in that of the split.
+
+    Dagster's column of values holds some fifty characters.
+    """
+    shown = [basis for basis in ("unblended", BASIS) if basis in overview.totals]
+    parts = {
+        "bill": "bill",
+        "= pods, split": "pods_split",
+        "+ pods, unused": "pods_unused",
+        "+ unallocated": "unallocated",
+        "+ remainder": "remainder",
+        "residual": "difference",
     }
+    rows = [
+        (title, *(getattr(overview.totals[basis], name) for basis in shown))
+        for title, name in parts.items()
+    ]
+    return {"law": table(("USD", *shown), rows)}
+
+
+def figures(overview: Overview) -> Metadata:
+    """The law in the basis of the invoice, exact and to be plotted over the months."""
+    invoice = overview.totals.get("unblended")
+    if invoice is None:
+        return {}
+    return money(
+        billed_usd=invoice.bill,
+        split_usd=invoice.pods_split,
+        unused_usd=invoice.pods_unused,
+        unallocated_usd=invoice.unallocated,
+        remainder_usd=invoice.remainder,
+        residual_usd=invoice.difference,
+    )
 
 
 def namespaces(overview: Overview) -> dg.MetadataValue:
     """The dearest namespaces, dearest first."""
     pods = overview.totals[BASIS].pods if BASIS in overview.totals else Decimal(0)
     return table(
-        ("namespace", "device-hours", "split USD", "unused USD", "cost USD", "% of pods"),
+        ("namespace", "device-hours", f"{BASIS} USD", "% of pods"),
         [
             (
                 one.name,
                 one.device_hours,
-                one.split_usd,
-                one.unused_usd,
                 one.cost_usd,
                 float(100 * one.cost_usd / pods) if pods else 0.0,
             )
@@ -116,22 +128,11 @@ def controls(rows: Sequence[Control]) -> Metadata:
         "controls_passed": dg.MetadataValue.text(f"{passed} of {len(names)}"),
     }
     if failed:
-        found["controls_failed"] = table(
-            ("control", "severity", "finding", "what to do"),
-            [
-                (row.control, row.severity, row.finding, CATALOGUE[row.control].what_to_do)
+        found["controls_failed"] = dg.MetadataValue.md(
+            "\n".join(
+                f"- **{row.control}** ({row.severity}). {row.finding}."
+                f" {CATALOGUE[row.control].what_to_do}"
                 for row in failed
-            ],
+            )
         )
     return found
-
-
-def _figures(totals: BasisTotals) -> Metadata:
-    return money(
-        billed_usd=totals.bill,
-        split_usd=totals.pods_split,
-        unused_usd=totals.pods_unused,
-        unallocated_usd=totals.unallocated,
-        remainder_usd=totals.remainder,
-        residual_usd=totals.difference,
-    )
