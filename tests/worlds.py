@@ -397,13 +397,14 @@ WORLD = make_world(7)
 def _cur2_row(line: dict[str, Any]) -> dict[str, Any]:
     start = line["start"]
     end = line.get("end", start + dt.timedelta(hours=1))
+    period = start.replace(day=1, hour=0)
     number = {name: float(line[key]) for name, key in _MONEY.items() if key in line}
     return {
         "identity_line_item_id": "x",
         "identity_time_interval": f"{start:%Y-%m-%dT%H:%M:%SZ}/{end:%Y-%m-%dT%H:%M:%SZ}",
         "bill_payer_account_id": line["payer"],
-        "bill_billing_period_start_date": START,
-        "bill_billing_period_end_date": END,
+        "bill_billing_period_start_date": period,
+        "bill_billing_period_end_date": (period + dt.timedelta(days=31)).replace(day=1),
         "line_item_usage_account_id": line["account"],
         "line_item_line_item_type": line["type"],
         "line_item_usage_start_date": start,
@@ -474,15 +475,16 @@ def write_cur2(world: World, root: Path, payers: list[str] | None = None) -> Non
         row | {k: list(row[k].items()) for k in ("product", "resource_tags")}
         for row in rows
     ]
-    data = root / "export" / "data" / "BILLING_PERIOD=2026-10"
+    period = f"BILLING_PERIOD={world.lines[0]['start']:%Y-%m}"
+    data = root / "export" / "data" / period
     data.mkdir(parents=True)
     half = len(maps) // 2
     names = []
     for number, part in enumerate((maps[:half], maps[half:]), start=1):
         name = f"export-{number:05d}.snappy.parquet"
         pq.write_table(pa.Table.from_pylist(part, schema=schema), data / name)
-        names.append(f"s3://bucket/prefix/export/data/BILLING_PERIOD=2026-10/{name}")
-    metadata = root / "export" / "metadata" / "BILLING_PERIOD=2026-10"
+        names.append(f"s3://bucket/prefix/export/data/{period}/{name}")
+    metadata = root / "export" / "metadata" / period
     metadata.mkdir(parents=True)
     (metadata / "export-Manifest.json").write_text(json.dumps({"dataFiles": names}))
 
