@@ -45,8 +45,12 @@ class Settings(BaseSettings):
     )
     pods: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Pod inventories, comma-separated URIs: a folder or s3:// prefix of"
-        " pod-hour files. Empty: the sample month.",
+        description="Pod inventories, comma-separated URIs, one or more a cluster: a folder"
+        " or s3://bucket/prefix of pod-hour files, which podledger collect writes too;"
+        " prometheus+http(s)://host:port?cluster=name;"
+        " container-insights+s3://bucket/prefix, +logs://region/log-group or +file:///folder;"
+        " opencost+http(s)://host:port or +file:///folder; scad://bill, scad+s3://bucket/export"
+        " or scad+file:///folder (docs/sources.md). Empty: the sample month.",
     )
     home: Path = Field(
         default=PROJECT_DIR / "data",

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from orchestration.inventory.sources import SOURCES
 from orchestration.settings import PROJECT_DIR, Settings, dagster_home
 
 
@@ -82,3 +83,19 @@ def test_only_the_settings_read_the_environment():
         if path.name != "settings.py" and reading.search(Path(path).read_text())
     ]
     assert offenders == []
+
+
+def test_the_example_and_the_sources_text_name_every_way_to_bring_pods():
+    told = {
+        "the example": (PROJECT_DIR / ".env.example").read_text(),
+        "the field": str(Settings.model_fields["pods"].description),
+    }
+    sources = (PROJECT_DIR / "docs" / "sources.md").read_text().partition("\n## ")[0]
+    told = {place: text.replace("http(s)", "http, https") for place, text in told.items()}
+    for scheme in SOURCES:
+        assert f"{scheme}://" in sources
+        tool, _, way = scheme.partition("+")
+        for place, text in told.items():
+            is_told = tool == "file" or re.search(rf"{tool}(\+|://)", text)
+            assert is_told, f"{tool} in {place}"
+            assert way in text, f"{scheme} in {place}"
