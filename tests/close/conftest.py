@@ -52,7 +52,7 @@ class ClosedWorld:
 
     @property
     def lake(self) -> Lake:
-        return Lake(self.settings.home)
+        return Lake(self.settings.home, self.settings.remote)
 
     def sql(self, *statements: str) -> None:
         with duckdb.connect(str(self.settings.warehouse)) as connection:
