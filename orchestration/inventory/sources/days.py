@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from orchestration.errors import PodledgerError
 from orchestration.inventory.gaps import Gap, gap_metadata, joined, read_gaps
-from orchestration.inventory.sources.interface import Kind, SourceFile
+from orchestration.inventory.sources.interface import Kind, Progress, SourceFile
 from orchestration.months import Month
 from orchestration.schemas import NODE_HOURS, POD_HOURS
 
@@ -146,6 +146,12 @@ class DayFolder:
             for day in self.month.days
             if self._record(day).is_file()
         ]
+
+    def told(self, progress: Progress) -> list[SourceFile]:
+        """The files of all days that stand, after each gap in them was told."""
+        for gap in self.gaps():
+            progress(f"{self.uri}: {gap}")
+        return self.files()
 
     def gaps(self) -> list[Gap]:
         """What the source said that it does not know of the days that stand, in order.

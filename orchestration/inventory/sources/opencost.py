@@ -134,9 +134,7 @@ class OpenCostSource:
             )
         if missing:
             progress(_what_is_derived(self.uri))
-        for gap in days.gaps():
-            progress(f"{self.uri}: {gap}")
-        return days.files()
+        return days.told(progress)
 
     def _ask(
         self, pool: urllib3.PoolManager, start: dt.datetime, end: dt.datetime
@@ -220,9 +218,7 @@ class OpenCostFiles:
                 is_complete=True,
             )
         progress(_what_is_derived(self.uri))
-        for gap in days.gaps():
-            progress(f"{self.uri}: {gap}")
-        return days.files()
+        return days.told(progress)
 
 
 @dataclass

@@ -166,9 +166,7 @@ class ScadSource:
             landing.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=landing, prefix=".scad-") as work:
                 self._read(deliveries, days, missing, now, Path(work), progress)
-        for gap in days.gaps():
-            progress(f"{self.uri}: {gap}")
-        return days.files()
+        return days.told(progress)
 
     def _read(
         self,

@@ -114,7 +114,7 @@ class ContainerInsightsExport:
                 _require_cluster(self.uri, reader)
                 for day in missing:
                     _write(days, day, now, spool, self.interval, Path(work), progress)
-        return _told(days, progress)
+        return days.told(progress)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class ContainerInsightsLogs:
                 if reader.clusters:
                     _require_cluster(self.uri, reader)
                 _write(days, day, now, spool, self.interval, Path(work), progress)
-        return _told(days, progress)
+        return days.told(progress)
 
 
 def _spool(
@@ -213,12 +213,6 @@ def _write(
         hours.gaps,
         is_complete=is_over and len(hours.pod_hours) > 0,
     )
-
-
-def _told(days: DayFolder, progress: Progress) -> list[SourceFile]:
-    for gap in days.gaps():
-        progress(f"{days.uri}: {gap}")
-    return days.files()
 
 
 def _require_cluster(uri: str, reader: EventReader) -> None:

@@ -70,9 +70,7 @@ class PrometheusSource:
                     if metric not in hinted:
                         progress(f"{self.uri}: {hint}")
                         hinted.add(metric)
-        for gap in folder.gaps():
-            progress(f"{self.uri}: {gap}")
-        return folder.files()
+        return folder.told(progress)
 
     def _blanks(
         self, client: Client, month: Month, days: list[dt.date], now: dt.datetime
