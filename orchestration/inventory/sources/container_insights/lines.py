@@ -10,6 +10,7 @@ import datetime as dt
 import gzip
 import hashlib
 import io
+import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from orchestration.errors import PodledgerError
 
 _ENDINGS = (".gz", ".json", ".ndjson", ".jsonl", ".log")
 _GZIP_MAGIC = b"\x1f\x8b"
+
+_ENVELOPE = '"logEvents"'
+_ENVELOPE_WITHIN = 2_000
+"""Characters of an envelope that stand before its events, and more."""
 
 
 @dataclass(frozen=True)
@@ -214,20 +219,44 @@ class _Readable(io.RawIOBase):
 
 
 def _lines(stream: io.BufferedReader, place: str) -> Iterator[Line]:
-    """Lines of a file, unpacked if it is gzip, whatever its name says."""
+    """Lines of a file, unpacked as often as it is gzip, whatever its name says."""
     number = 0
+    unpacked: io.BufferedReader | gzip.GzipFile = stream
     try:
-        is_packed = stream.peek(2).startswith(_GZIP_MAGIC)
-        unpacked: Iterable[bytes] = gzip.GzipFile(fileobj=stream) if is_packed else stream
+        while unpacked.peek(2).startswith(_GZIP_MAGIC):
+            unpacked = gzip.GzipFile(fileobj=unpacked, mode="rb")
         for number, line in enumerate(unpacked, 1):
             text = line.decode().strip()
-            if text:
+            if _ENVELOPE in text[:_ENVELOPE_WITHIN]:
+                yield from _delivered(text, f"{place}, line {number}")
+            elif text:
                 yield Line(text, f"{place}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise PodledgerError(
             f"{place} cannot be read after line {number} ({error}). The file is damaged or"
             " cut short: export or copy it again."
         ) from error
+
+
+def _delivered(text: str, place: str) -> Iterator[Line]:
+    """Events in the envelopes of a subscription (Firehose), one right after the other."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while position < len(text):
+        try:
+            envelope, position = decoder.raw_decode(text, position)
+            # Between the data, CloudWatch tries whether the destination is there.
+            is_data = envelope["messageType"] == "DATA_MESSAGE"
+            for event in envelope["logEvents"] if is_data else ():
+                yield Line(event["message"], f"{place}, event {event['id']}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise PodledgerError(
+                f"{place}, character {position + 1}: no envelope of log events as"
+                f" CloudWatch delivers them ({error!r}). The file is damaged or cut short:"
+                " copy it again, or let Firehose deliver it anew."
+            ) from error
+        while text[position : position + 1].isspace():
+            position += 1
 
 
 def _is_events(name: str) -> bool:

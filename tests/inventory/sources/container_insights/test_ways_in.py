@@ -58,6 +58,50 @@ def test_plain_lines_and_exported_lines_packed_or_not_are_the_same(
     assert len(found[0]) == 1
 
 
+def envelope(*messages: str, kind: str = "DATA_MESSAGE") -> str:
+    """What a subscription of the log group hands to Firehose."""
+    events = [{"id": str(n), "timestamp": 0, "message": m} for n, m in enumerate(messages)]
+    where = {"owner": "111122223333", "logGroup": GROUP, "logStream": "node-1"}
+    return json.dumps({"messageType": kind} | where | {"logEvents": events})
+
+
+@pytest.mark.parametrize("between", ["", "\n"])
+@pytest.mark.parametrize("times_packed", [0, 1, 2])
+def test_what_firehose_delivers_gives_what_an_export_gives(
+    tmp_path: Path, october: Month, times_packed: int, between: str
+) -> None:
+    """CloudWatch packs each record, and Firehose may pack the object once more."""
+    events = [json.dumps(pod(moment)) for moment in WHOLE_HOUR]
+    records = [
+        envelope("CWL CONTROL MESSAGE: Checking health", kind="CONTROL_MESSAGE"),
+        envelope(*events[:25]),
+        envelope(*events[25:]),
+    ]
+    parts = [f"{record}{between}".encode() for record in records]
+    content = b"".join(gzip.compress(part) if times_packed else part for part in parts)
+    (tmp_path / "firehose").mkdir()
+    (tmp_path / "firehose/delivered.gz").write_bytes(
+        gzip.compress(content) if times_packed == 2 else content
+    )
+    export(tmp_path / "exported/000000.gz", map(pod, WHOLE_HOUR))
+    found, expected = (
+        rows(of_folder(tmp_path / name).fetch(october, tmp_path / f"landing-{name}", print))
+        for name in ("firehose", "exported")
+    )
+    assert found == expected
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("text", [envelope("x")[:-9], '{"logEvents": [{"id": "1"}]}'])
+def test_an_envelope_that_is_cut_short_stops_the_month(
+    tmp_path: Path, october: Month, text: str
+) -> None:
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events/a.json").write_text(text)
+    with pytest.raises(PodledgerError, match=r"a\.json, line 1.*no envelope"):
+        of_folder(tmp_path / "events").fetch(october, tmp_path / "landing", print)
+
+
 def test_exports_in_s3_give_what_a_copy_of_them_gives(
     aws: str, tmp_path: Path, october: Month
 ) -> None:
