@@ -122,15 +122,19 @@ def summary(
 
 @app.command()
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of a revision.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Folder of another.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="Folder or s3:// prefix of a revision.")
+    ],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="Folder or s3:// prefix of another.")
+    ],
 ) -> None:
     """Compare two published revisions to the last unit. Exit code 1: they differ."""
     with _progress() as progress:
-        from orchestration.close.diff import compare
+        from orchestration.close.diff import compare_places
 
         differences = 0
-        for difference in compare(a, b, progress):
+        for difference in compare_places(a, b, progress):
             differences += 1
             print(difference)
     if differences:

@@ -30,6 +30,7 @@ from orchestration.inventory.readers import read_batches
 from orchestration.inventory.sources import parse_source
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.months import Month
+from orchestration.s3 import S3Home
 from orchestration.schemas import STRING
 from orchestration.settings import Settings
 
@@ -105,12 +106,17 @@ def _home(settings: Settings) -> str:
         folder for folder in (settings.home, *settings.home.parents) if folder.exists()
     )
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        setting = "PODLEDGER_WORK" if settings.remote else "PODLEDGER_HOME"
         raise PodledgerError(
             f"{settings.home} cannot be written to: {nearest} is no folder of yours. Choose"
-            " another PODLEDGER_HOME, or have the folder's owner let you write to it."
+            f" another {setting}, or have the folder's owner let you write to it."
         )
     free = os.statvfs(nearest)
-    return f"{settings.home}, {free.f_bavail * free.f_frsize / 1e9:,.0f} GB free"
+    room = f"{settings.home}, {free.f_bavail * free.f_frsize / 1e9:,.0f} GB free"
+    if settings.remote is None:
+        return room
+    S3Home(settings.remote).read(".doctor")
+    return f"{settings.remote} can be read; this machine works in {room}"
 
 
 def _bill(

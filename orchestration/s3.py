@@ -67,9 +67,12 @@ class S3Root:
         self.bucket = match[1]
         prefix = match[2].removesuffix("/")
         self.prefix = f"{prefix}/" if prefix else ""
-        self.client: S3Client = boto3.client(
-            "s3", config=Config(retries={"mode": "standard", "max_attempts": 4})
-        )
+        try:
+            self.client: S3Client = boto3.client(
+                "s3", config=Config(retries={"mode": "standard", "max_attempts": 4})
+            )
+        except BotoCoreError as error:
+            raise self.refusal(error, "") from error
 
     def key(self, key: str) -> str:
         """The whole key in the bucket."""

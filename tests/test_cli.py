@@ -295,6 +295,36 @@ class TestDiff:
         assert answer.out == f"remainder.parquet: is not in {b}\n"
 
 
+class TestHomeInS3:
+    @pytest.fixture
+    def home(self, aws: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+        monkeypatch.setenv("PODLEDGER_HOME", "s3://ledger/finops")
+        monkeypatch.setenv("PODLEDGER_WORK", str(tmp_path / "work"))
+        return "s3://ledger/finops"
+
+    def test_doctor_says_whether_the_bucket_is_there(
+        self, podledger: Run, home: str, own_month: Path
+    ) -> None:
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert answer.code == 1
+        assert "not ok home s3://ledger/finops/.doctor cannot be read: there is no" in told
+        assert "not ok published" in told
+        boto3.client("s3").create_bucket(Bucket="ledger")
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert answer.code == 0, told
+        assert f"ok home {home} can be read; this machine works in" in told
+
+    def test_a_month_that_was_never_published_there_is_told_with_its_address(
+        self, podledger: Run, home: str
+    ) -> None:
+        boto3.client("s3").create_bucket(Bucket="ledger")
+        answer = podledger("summary", "2026-10")
+        assert answer.code == 1
+        assert f"never published below {home}/published. Close it first" in answer.err
+
+
 class TestCatalogue:
     def test_refresh_rewrites_the_seed_from_ec2_and_says_what_changed(
         self,

@@ -16,7 +16,12 @@ import pyarrow.parquet as pq
 
 from orchestration.close.contract import TABLES
 from orchestration.close.figures import exact
-from orchestration.close.manifest import MANIFEST_NAME, Manifest, read_manifest
+from orchestration.close.ledger import Revision, bring, is_there, verify
+from orchestration.close.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    read_manifest,
+)
 from orchestration.close.warehouse import parquet
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
@@ -26,6 +31,24 @@ _EXAMPLES = 3
 
 _COMPARED = ("month", "method_version", "labels", "row_counts", "totals")
 """Fields of a manifest that say what the figures are, and not how they came about."""
+
+
+def compare_places(a: str, b: str, progress: Callable[[str], None]) -> Iterator[str]:
+    """Compare two revisions as ``compare`` does, each in a folder or in S3.
+
+    Of a revision in S3, files are copied only if their digest is not the other's.
+    """
+    with TemporaryDirectory() as scratch:
+        left = _open(a, Path(scratch) / "A")
+        right = _open(b, Path(scratch) / "B")
+        progress("Looking for files that differ")
+        for one, other in ((left, right), (right, left)):
+            if one.origin:
+                verify(one)
+                _bring_what_differs(one, other)
+        for line in compare(left.path, right.path, progress):
+            told = line.replace(str(left.path), left.address)
+            yield told.replace(str(right.path), right.address)
 
 
 def compare(a: Path, b: Path, progress: Callable[[str], None]) -> Iterator[str]:
@@ -47,10 +70,7 @@ def compare(a: Path, b: Path, progress: Callable[[str], None]) -> Iterator[str]:
     """
     for folder in (a, b):
         if not (folder / MANIFEST_NAME).is_file():
-            raise PodledgerError(
-                f"{folder} is no published revision: it has no {MANIFEST_NAME}. Give a"
-                " folder like published/billing_month=2026-10/revision=001."
-            )
+            raise _no_revision(str(folder))
     yield from _manifest_differences(read_manifest(a), read_manifest(b))
     names = sorted(_files(a) | _files(b))
     with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
@@ -68,6 +88,49 @@ def compare(a: Path, b: Path, progress: Callable[[str], None]) -> Iterator[str]:
                         f" ({str(error).splitlines()[0]}). Restore the revision whose file"
                         " is damaged from a backup."
                     ) from error
+
+
+def _open(place: str, scratch: Path) -> Revision:
+    """The revision at a place; of one in S3, ``scratch`` gets the manifest."""
+    if not place.startswith("s3://"):
+        folder = Path(place)
+        if not (folder / MANIFEST_NAME).is_file():
+            raise _no_revision(place)
+        manifest = read_manifest(folder)
+        return Revision(manifest.revision, folder, manifest)
+    from orchestration.close.uploads import copy_manifest
+    from orchestration.s3 import S3Home
+
+    origin = S3Home(place.rstrip("/"))
+    if origin.read(MANIFEST_NAME) is None:
+        raise _no_revision(place)
+    manifest = copy_manifest(origin, scratch)
+    return Revision(manifest.revision, scratch, manifest, origin)
+
+
+def _bring_what_differs(one: Revision, other: Revision) -> None:
+    """Have in the folder of one, which is in S3, what the other does not have as well.
+
+    What a folder has as well is linked to; what S3 has on both sides is left out on both.
+    """
+    shared = [
+        file
+        for file in one.manifest.files
+        if (file in other.manifest.files if other.origin else is_there(other.path, file))
+    ]
+    bring(one, [file for file in one.manifest.files if file not in shared])
+    if other.origin is None:
+        for file in shared:
+            link = one.path / file.path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((other.path / file.path).resolve())
+
+
+def _no_revision(place: str) -> PodledgerError:
+    return PodledgerError(
+        f"{place} is no published revision: it has no {MANIFEST_NAME}. Give a folder like"
+        " published/billing_month=2026-10/revision=001."
+    )
 
 
 def _files(folder: Path) -> set[str]:

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,17 +126,17 @@ def verify(revision: Revision) -> None:
 
         bad = altered(revision.origin, revision.manifest)
     else:
-        bad = [f for f in revision.manifest.files if not _is_there(revision.path, f)]
+        bad = [f for f in revision.manifest.files if not is_there(revision.path, f)]
     if bad:
         raise _altered(revision, bad[0])
 
 
-def bring(revision: Revision, *parts: str) -> None:
-    """Copy the files of some parts to ``revision.path``, if they are in S3 alone.
+def bring(revision: Revision, files: Iterable[PublishedFile]) -> None:
+    """Copy files of a revision to its folder, if they are in S3 alone.
 
     Args:
-        revision: One of the ledger's.
-        parts: Names of published tables; none for all of them.
+        revision: A published one.
+        files: Of its manifest.
 
     Raises:
         PodledgerError: S3 refuses, or a file is not the one that was published.
@@ -158,14 +158,7 @@ def bring(revision: Revision, *parts: str) -> None:
         finally:
             incoming.unlink(missing_ok=True)
 
-    side_by_side(
-        copy,
-        [
-            file
-            for file in revision.manifest.files
-            if (not parts or file.part in parts) and not _is_there(revision.path, file)
-        ],
-    )
+    side_by_side(copy, [file for file in files if not is_there(revision.path, file)])
 
 
 @contextmanager
@@ -290,7 +283,8 @@ def _altered(revision: Revision, file: PublishedFile) -> PodledgerError:
     )
 
 
-def _is_there(folder: Path, file: PublishedFile) -> bool:
+def is_there(folder: Path, file: PublishedFile) -> bool:
+    """Whether a folder has the file that was published."""
     path = folder / file.path
     return path.is_file() and _describe(path, folder) == file
 

@@ -26,6 +26,9 @@ from orchestration.errors import PodledgerError
 BASIS = "amortized"
 """The basis of a summary's breakdowns: what AWS's own split cost is in."""
 
+_PARTS = {table.name for table in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)}
+"""What a summary reads: a few small files, not the split lines of every pod."""
+
 TOP = 10
 """Namespaces and workloads that a summary names; the rest is told as one."""
 
@@ -169,7 +172,7 @@ def summarize(revision: Revision) -> Summary:
     Raises:
         PodledgerError: A file is missing, or is not the one that was published.
     """
-    bring(revision, *(part.name for part in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)))
+    bring(revision, [file for file in revision.manifest.files if file.part in _PARTS])
     try:
         with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
             return _summarize(connection, revision)

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from orchestration.close import uploads
 from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
+from orchestration.close.diff import compare_places
 from orchestration.close.ledger import bring, find_revision, latest, revisions, verify
 from orchestration.close.manifest import MANIFEST_NAME, Manifest
 from orchestration.close.publish import Publication, publish
@@ -45,7 +46,6 @@ def machine(
     s3: Any, closed_home: Path, tmp_path: Path, october: Month
 ) -> Callable[[str], ClosedWorld]:
     """A machine of that name whose month is ready to be published to S3."""
-
     seed = ClosedWorld(elsewhere(tmp_path / "seed"), october)
     shutil.copytree(closed_home, seed.settings.home)
     for folder in (closed_home / "lake").glob("**/billing_month=*"):
@@ -183,7 +183,7 @@ def test_a_summary_on_a_machine_that_has_nothing_fetches_what_it_needs(
         UNALLOCATED.name,
         *(f"{part.name}.parquet" for part in (CHARGEBACK, REMAINDER, CONTROLS)),
     }
-    bring(revision)
+    bring(revision, revision.manifest.files)
     assert {file.part for file in revision.manifest.files} == parts - {
         MANIFEST_NAME,
         *(f"{part.name}.parquet" for part in (CHARGEBACK, REMAINDER, CONTROLS)),
@@ -207,7 +207,7 @@ def test_an_object_that_was_changed_after_publishing_is_named(
     revision = find_revision(settings.published, OCTOBER, remote=settings.remote)
     for use in (
         lambda: verify(revision),
-        lambda: bring(revision),
+        lambda: bring(revision, revision.manifest.files),
         lambda: published(machine("b")),
     ):
         with pytest.raises(PodledgerError, match=f"s3://ledger/{FIRST}{name} is missing"):
@@ -410,3 +410,67 @@ def test_a_copy_of_a_revision_that_s3_no_longer_has_is_none(
     again = published(machine("a"), labels=())
     assert (again.is_new, again.revision) == (True, 1)
     assert again.manifest.labels == ()
+
+
+def differences(a: Publication, b: Publication) -> list[str]:
+    return list(compare_places(a.address, b.address, lambda _: None))
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are copied from S3."""
+    names: list[str] = []
+    real = S3Home.fetch
+
+    def fetch(self: S3Home, key: str, target: Path) -> bool:
+        names.append(key)
+        return real(self, key, target)
+
+    monkeypatch.setattr(S3Home, "fetch", fetch)
+    return names
+
+
+def test_the_same_figures_in_s3_and_in_a_folder_differ_in_nothing(
+    machine: Callable[[str], ClosedWorld], world: ClosedWorld, fetched: list[str]
+) -> None:
+    in_folder = publish(world.settings, world.month, world.progress.append)
+    first = published(machine("a"))
+    second = published(machine("a"), method=2, labels=("team",))
+    fetched.clear()
+    assert differences(first, in_folder) == []
+    assert differences(in_folder, first) == []
+    assert [line.partition(":")[0] for line in differences(first, second)] == [
+        MANIFEST_NAME
+    ]
+    assert fetched == []
+
+
+def test_of_revisions_in_s3_only_the_files_that_differ_are_fetched_and_compared(
+    s3: Any, machine: Callable[[str], ClosedWorld], world: ClosedWorld, fetched: list[str]
+) -> None:
+    in_folder = publish(world.settings, world.month, world.progress.append)
+    published(machine("a"))
+    changed = machine("b")
+    changed.sql(
+        "update fct_unallocated set cluster_name = 'other' where day(usage_date) = 1"
+    )
+    second = published(changed, labels=())
+    fetched.clear()
+    for other in (in_folder, published(machine("a"))):
+        found = differences(second, other)
+        assert [line.rpartition(": ")[0] for line in found if "are only in" in line] == [
+            "unallocated/2026-10-01.parquet"
+        ]
+    assert set(fetched) == {"unallocated/2026-10-01.parquet"}
+
+
+def test_a_revision_in_s3_that_was_changed_is_not_compared(
+    s3: Any, machine: Callable[[str], ClosedWorld], world: ClosedWorld
+) -> None:
+    in_folder = publish(world.settings, world.month, world.progress.append)
+    first = published(machine("a"))
+    s3.delete_object(Bucket=BUCKET, Key=f"{FIRST}remainder.parquet")
+    with pytest.raises(PodledgerError, match=r"s3://.*/remainder\.parquet is missing"):
+        differences(in_folder, first)
+    with pytest.raises(PodledgerError, match="s3://ledger/pre is no published revision"):
+        list(compare_places(REMOTE, in_folder.address, lambda _: None))
