@@ -21,6 +21,7 @@ from orchestration.inventory.sources.prometheus.address import Address
 from orchestration.inventory.sources.prometheus.client import Prober
 from orchestration.inventory.sources.prometheus.devices import (
     add_claims,
+    add_fractions,
     find_busy_devices,
 )
 from orchestration.inventory.sources.prometheus.gathering import (
@@ -107,6 +108,7 @@ def gather_day(
     requests = find_requests(asker, pods, address.uri, when)
     usage = find_usage(asker, pods)
     add_claims(asker, pods, requests.devices)
+    add_fractions(asker, pods, requests.devices)
     busy = find_busy_devices(asker, pods, nodes, requests.devices)
     labels = asker.label_sets(
         queries.POD_LABELS, len(pods), lambda found: next(iter(pods.rows(found)), None)

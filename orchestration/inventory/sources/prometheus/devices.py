@@ -1,7 +1,7 @@
 """Accelerators: what claims hold beside requests, and what was busy.
 
-Holds ResourceClaims as devices of the pods they are reserved for, and the measures of
-dcgm-exporter and neuron-monitor as mean devices busy. A measure goes to the pod that its
+Holds ResourceClaims and fractions as devices of the pods that have them, and the measures
+of dcgm-exporter and neuron-monitor as mean devices busy. A measure goes to the pod that its
 labels name; where they name none, to the only pod on the node that holds devices. It never
 decides whether a device is charged.
 """
@@ -18,7 +18,11 @@ from orchestration.inventory.accelerators import (
     MIG_COMPUTE_SLICES,
     NEURON_CORES_PER_DEVICE,
 )
-from orchestration.inventory.held import claimed_resource
+from orchestration.inventory.held import (
+    RESERVATION_NAMESPACES,
+    claimed_resource,
+    held_accelerators,
+)
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.client import Series
 from orchestration.inventory.sources.prometheus.gathering import (
@@ -70,6 +74,31 @@ def add_claims(asker: Asker, pods: Pods, devices: dict[str, dict[int, Floats]]) 
                     row, np.zeros(len(hours))
                 )
                 here += len(units) * part
+
+
+def add_fractions(asker: Asker, pods: Pods, devices: dict[str, dict[int, Floats]]) -> None:
+    """Add what run:ai and KAI give by annotation, and take it from their reservations.
+
+    Where no fraction is told, the annotations may be in no metric, and the devices stay
+    with the reservation pods.
+    """
+    is_told = False
+    for series in asker.ask(queries.FRACTIONS):
+        annotations = {
+            name.removeprefix("annotation_").replace("_", "-"): value
+            for name, value in series.labels.items()
+            if name.startswith("annotation_")
+        }
+        for row in pods.rows(series.labels):
+            held = held_accelerators({}, pods.namespace[row], {}, annotations)
+            for resource, quantity in held.items():
+                is_told = True
+                here = np.full(asker.window.count, quantity)
+                devices.setdefault(resource, {})[row] = here
+    if is_told:
+        for rows in devices.values():
+            for row in [r for r in rows if pods.namespace[r] in RESERVATION_NAMESPACES]:
+                del rows[row]
 
 
 def mig_profile(device: str) -> str | None:

@@ -181,6 +181,15 @@ CLAIM_DEVICES = _gauge(
     "count",
 )
 
+FRACTIONS = _gauge(
+    "kube_pod_annotations",
+    "",
+    "uid, annotation_gpu_fraction, annotation_gpu_memory,"
+    " annotation_gpu_fraction_num_devices",
+    "count",
+)
+"""Told where kube-state-metrics runs with ``--metric-annotations-allowlist``."""
+
 HOW_TO_SWITCH_ON = {
     "kube_pod_info": "Run kube-state-metrics v2 and let Prometheus scrape it",
     "kube_node_info": "Let kube-state-metrics collect nodes (--resources=...,nodes,...) and"

@@ -244,6 +244,8 @@ def test_labels_come_in_kubernetes_spelling_where_it_is_known(fetched: Fetched) 
             None,
         ),
         ("web-7d9f8b-abcde", 2, {}, None),
+        ("half", 4, {"run.ai/gpu-fraction": 1}, None),
+        ("reservation", 4, {}, None),
     ],
 )
 def test_accelerators_are_those_requested_and_those_busy(

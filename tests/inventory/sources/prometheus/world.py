@@ -63,6 +63,7 @@ class Pod:
     completed: int | None = None
     early_completion: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     overhead: tuple[float, float] = (0.0, 0.0)
     cgroup_uid: bool = True
 
@@ -234,6 +235,25 @@ PODS = [
         simple(4, 8, 2.0, aws_amazon_com_neuroncore=4),
         namespace="ml",
     ),
+    Pod(
+        uid(21),
+        "half",
+        N2,
+        at(3),
+        at(5),
+        simple(1, 1, 0.5),
+        namespace="ml",
+        annotations={"gpu_fraction": "0.5", "gpu_fraction_num_devices": "2"},
+    ),
+    Pod(
+        uid(22),
+        "reservation",
+        N2,
+        at(3),
+        at(5),
+        simple(0, 0, 0, nvidia_com_gpu=1),
+        namespace="runai-reservation",
+    ),
     Pod(uid(19), "claims-a", N2, at(12), at(13), simple(1, 1, 0.5), namespace="ml"),
     Pod(uid(20), "claims-b", N2, at(12, 30), at(13), simple(1, 1, 0.5), namespace="ml"),
 ]
@@ -333,6 +353,9 @@ def pod_lines(pod: Pod, moment: int) -> Iterator[str]:
     if pod.labels:
         labels = {f"label_{name}": value for name, value in pod.labels.items()}
         yield line("kube_pod_labels", key | labels, 1, moment)
+    if pod.annotations:
+        told = {f"annotation_{name}": value for name, value in pod.annotations.items()}
+        yield line("kube_pod_annotations", key | told, 1, moment)
     for what, unit, value in zip(
         ("cpu_cores", "memory_bytes"), (1, GIB), pod.overhead, strict=True
     ):
