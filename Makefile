@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 MONTH  ?= 2026-10
+PORT   ?= 3000
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
@@ -9,7 +10,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup test-packages close test test-slow check format lock ui docs bench clean
+.PHONY: help setup test-setup test-packages close test test-slow check format lock ui pictures docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -76,13 +77,15 @@ lock: test-setup ## resolve the versions anew
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
 
-ui: setup ## Dagster on http://127.0.0.1:3000
-	@mkdir -p $(DAGSTER_HOME) && test -f $(DAGSTER_HOME)/dagster.yaml || cp dagster.yaml $(DAGSTER_HOME)/
-	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+ui: setup ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
+	@mkdir -p $(DAGSTER_HOME) && { test -f $(DAGSTER_HOME)/dagster.yaml || cp dagster.yaml $(DAGSTER_HOME)/; }
+	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
-docs: setup ## dbt docs as one page: dbt_project/target/static_index.html
-	@cd dbt_project && PODLEDGER_HOME=$${PODLEDGER_HOME:-$(CURDIR)/data} DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet docs generate --static
-	@echo "dbt_project/target/static_index.html"
+pictures: test-setup ## take the pictures of docs/images anew, in a browser
+	@$(BIN)/python -m tests.browser.pictures
+
+docs: setup ## dbt's documentation as one page, with the lineage through the Python assets
+	@$(BIN)/python -W ignore -m orchestration.dbt_docs
 
 bench: test-setup ## measure the split against other ways to do it: SIZE=S|M|L make bench
 	@$(BIN)/python -m bench --size $(or $(SIZE),S)

@@ -1,5 +1,6 @@
 """The recipes of ``deploy/`` against the checkout, the settings and the tools they call."""
 
+import importlib
 import os
 import re
 import shlex
@@ -30,16 +31,8 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def parse_command(words: list[str]) -> None:
-    """Have the command line that the words call parse them; it raises if it cannot."""
-    command = SCRIPTS[words[0]].load()
-    command = {"dagster": "dagster._cli:cli"}.get(words[0], command)
-    if not isinstance(command, click.Command):
-        module = sys.modules[SCRIPTS[words[0]].value.split(":")[0]]
-        command = next(
-            found
-            for name in ("cli", "dagster_webserver", "create_dagster_cli")
-            if isinstance(found := getattr(module, name, None), click.Command)
-        )
+    """Have the tool that the words call parse them; it raises where it cannot."""
+    command = importlib.import_module(SCRIPTS[words[0]].module).cli
     arguments = words[1:]
     while isinstance(command, click.Group):
         command = command.commands[arguments.pop(0)]

@@ -1,0 +1,55 @@
+"""The pages for people: links lead somewhere, commands and settings exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from orchestration.cli import app
+from orchestration.settings import PROJECT_DIR, Settings
+
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "docs/decisions", "data", "deploy")
+    for page in (PROJECT_DIR / folder).glob("*.md")
+)
+VARIABLES = {f"PODLEDGER_{name.upper()}" for name in Settings.model_fields}
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda one: str(one.relative_to(PROJECT_DIR)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda one: str(one.relative_to(PROJECT_DIR)))
+def test_every_setting_and_command_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    assert set(re.findall(r"PODLEDGER_[A-Z]+", text)) <= VARIABLES
+    commands = set(get_command(app).commands)
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S))
+    shown = re.findall(r"^(?:\S+=\S+ )*(?:\S*/)?podledger ([a-z]+)", blocks, flags=re.M)
+    assert set(shown) <= commands
+    makefile = (PROJECT_DIR / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.M)) <= targets
+
+
+def test_decisions_are_numbered_in_a_row() -> None:
+    folder = PROJECT_DIR / "docs" / "decisions"
+    numbers = [int(page.name[:4]) for page in sorted(folder.glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for page in folder.glob("*.md"):
+        assert page.read_text().startswith(f"# {int(page.name[:4])}. ")
