@@ -138,9 +138,9 @@ class S3Home(S3Root):
 
     setting = "PODLEDGER_HOME"
     grants = (
-        "s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject on"
-        " its objects, and kms:Decrypt and kms:GenerateDataKey where they are encrypted"
-        " with a key of your own"
+        "s3:ListBucket on the bucket, s3:GetObject and s3:PutObject on its objects,"
+        " s3:DeleteObject on those of lake/, and kms:Decrypt and kms:GenerateDataKey where"
+        " they are encrypted with a key of your own"
     )
 
     def below(self, folder: str) -> Self:

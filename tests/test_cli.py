@@ -308,7 +308,10 @@ class TestHomeInS3:
         answer = podledger("doctor", "--month", "2026-10")
         told = " ".join(answer.out.split())
         assert answer.code == 1
-        assert "not ok home s3://ledger/finops/.doctor cannot be read: there is no" in told
+        assert (
+            "not ok home s3://ledger/finops/published/_doctor cannot be read: there is no"
+            in told
+        )
         assert "not ok published" in told
         boto3.client("s3").create_bucket(Bucket="ledger")
         answer = podledger("doctor", "--month", "2026-10")
