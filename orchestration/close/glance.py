@@ -12,7 +12,7 @@ from decimal import Decimal
 import dagster as dg
 
 from orchestration.close import charts
-from orchestration.close.controls import CATALOGUE, Control
+from orchestration.close.controls import Control
 from orchestration.close.overview import Overview
 from orchestration.close.summary import BASIS
 from orchestration.metadata import Metadata, money, picture, table
@@ -130,9 +130,7 @@ def controls(rows: Sequence[Control]) -> Metadata:
     if failed:
         found["controls_failed"] = dg.MetadataValue.md(
             "\n".join(
-                f"- **{row.control}** ({row.severity}). {row.finding}."
-                f" {CATALOGUE[row.control].what_to_do}"
-                for row in failed
+                f"- **{one.control}** ({one.severity}): {one.finding}" for one in failed
             )
         )
     return found
