@@ -36,6 +36,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"skipped, which CI does not allow: {name}", red=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_instance_of_the_developer() -> Iterator[None]:
+    """Runs are recorded in the tests' own homes, although ``make`` exports DAGSTER_HOME."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test sees the settings that it makes, whatever the shell or a .env file says."""
