@@ -82,7 +82,8 @@ ui: setup ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 pictures: test-setup ## take the pictures of docs/images anew, in a browser
-	@$(BIN)/python -m tests.browser.pictures
+	@$(BIN)/python -W ignore -m tests.browser.pictures
+	@$(BIN)/python -W ignore -m tests.docs.pictures
 
 docs: setup ## dbt's documentation as one page, with the lineage through the Python assets
 	@$(BIN)/python -W ignore -m orchestration.dbt_docs
