@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import hashlib
 import json
@@ -28,6 +29,7 @@ from orchestration.close.ledger import latest, month_folder, only_writer, revisi
 from orchestration.close.publish import Publication, publish
 from orchestration.close.warehouse import parquet
 from orchestration.errors import PodledgerError
+from orchestration.inventory.owners import OWNERSHIP
 from orchestration.schemas import BILL_FILES, BILL_LINES, INVENTORY_FILES, POD_COSTS
 from orchestration.settings import PROJECT_DIR
 from tests.close.conftest import BILL, PAYERS, SPLIT, TAX, UNUSED, ClosedWorld, put_rows
@@ -114,6 +116,23 @@ class TestRevisions:
         assert published(world, labels=("team",)).revision == 2
         monkeypatch.setattr(publish_module, "code_version", lambda: "0.2.0+other")
         assert published(world, labels=("team",)).revision == 3
+
+    def test_another_owner_makes_the_next_one(self, world: ClosedWorld) -> None:
+        first = published(world)
+        entry = {
+            "priority": 1,
+            "match_kind": "default",
+            "cluster_name_like": "%",
+            "effective_from": dt.datetime.combine(dt.date(2026, 10, 1), dt.time()),
+            "effective_to": dt.datetime.combine(dt.date(2026, 11, 1), dt.time()),
+            "label": "team",
+            "value": "platform",
+            "line": 1,
+        }
+        put_rows(world.lake, world.month, "raw/ownership", OWNERSHIP, [entry])
+        second = published(world)
+        assert (second.revision, second.is_new) == (2, True)
+        assert first.manifest.ownership_sha256 != second.manifest.ownership_sha256
 
     def test_another_method_makes_the_next_one_which_names_it(
         self, world: ClosedWorld
