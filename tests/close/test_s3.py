@@ -150,6 +150,19 @@ def test_another_machine_reads_what_was_published_and_says_when_nothing_changed(
     assert objects(s3) == before
 
 
+def test_the_copy_of_a_manifest_is_as_old_as_the_revision(
+    s3: Any, machine: Callable[[str], ClosedWorld], tmp_path: Path
+) -> None:
+    """By it the sensor knows which deliveries came after a month was published."""
+    published(machine("a"))
+    settings = elsewhere(tmp_path / "reader")
+    found = latest(settings.published, OCTOBER, settings.remote)
+    assert found is not None
+    head = s3.head_object(Bucket=BUCKET, Key=FIRST + MANIFEST_NAME)
+    copied = (found.path / MANIFEST_NAME).stat().st_mtime
+    assert dt.datetime.fromtimestamp(copied, dt.UTC) == head["LastModified"]
+
+
 def test_a_restatement_is_a_new_revision_and_the_first_stays(
     s3: Any, machine: Callable[[str], ClosedWorld]
 ) -> None:

@@ -92,7 +92,8 @@ class TestBillDeliveries:
         published = revision / "manifest.json"
         published.write_text(
             '{"month": "m", "revision": 1, "replaces": null, "fingerprint": "f",'
-            ' "method_version": 2, "code_version": "c", "labels": [], "deliveries": [],'
+            ' "method_version": 2, "code_version": "c", "labels": [],'
+            ' "ownership_sha256": "o", "deliveries": [],'
             ' "inventory": [], "row_counts": {}, "totals": {}, "files": []}'
         )
         os.utime(published, (0, 0))
