@@ -1,0 +1,63 @@
+"""A real browser, and a Dagster that it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from orchestration.settings import Settings
+from tests.browser.deployment import CHROMIUM, FLAGS, serve
+from tests.worlds import WORLD, write_cur2, write_pods
+
+expect.set_options(timeout=60_000)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The operating room: where it is served, and what its steps are set to."""
+
+    address: str
+    settings: Settings
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's package ``chromium``."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} not found: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1600, "height": 1000}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Room]:
+    """A deployment whose bill and pods are the world, and that closed nothing yet."""
+    folder = tmp_path_factory.mktemp("room")
+    write_cur2(WORLD, folder / "bill")
+    write_pods(WORLD, folder / "pods")
+    settings = Settings(
+        bill=(str(folder / "bill"),),
+        pods=(str(folder / "pods"),),
+        home=folder / "home",
+        _env_file=None,
+    )
+    environment = {
+        "PODLEDGER_BILL": settings.bill[0],
+        "PODLEDGER_PODS": settings.pods[0],
+    }
+    with serve(settings.home, environment) as address:
+        yield Room(address, settings)

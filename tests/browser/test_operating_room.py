@@ -1,0 +1,119 @@
+"""What a person sees in Dagster, in a browser: the flow, a close, a month that broke."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from orchestration.close.controls import CATALOGUE
+from orchestration.close.failures import why
+from orchestration.close.ledger import latest
+from orchestration.close.runner import open_instance
+from orchestration.definitions import defs
+from orchestration.lake import Lake
+from orchestration.months import Month
+from tests.browser.conftest import Room
+
+OCTOBER = Month(2026, 10)
+BROKEN = "rounding_is_accounted_for"
+
+
+@pytest.fixture(scope="module")
+def closed(room: Room, browser: Browser) -> Room:
+    """The month, closed by a run that was launched in the browser."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{room.address}/locations/podledger/jobs/monthly_close")
+        page.get_by_role("button", name="Materialize all").click()
+        page.get_by_placeholder("No matching partitions").click()
+        page.keyboard.type(OCTOBER.key)
+        page.keyboard.press("Enter")
+        launch = page.get_by_role("button", name="Launch 1 run")
+        launch.click()
+        expect(launch).to_be_hidden()
+        page.goto(f"{room.address}/runs")
+        expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=150_000)
+    return room
+
+
+@pytest.fixture
+def broken(closed: Room, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The month after a file of the lake was tampered with; gives what its close says."""
+    (path,) = Lake(closed.settings.home).files("raw/bill_files", OCTOBER)
+    with duckdb.connect() as connection:
+        connection.execute(f"create table rows as from read_parquet('{path}')")
+        connection.execute("update rows set rounding_moved_usd = 0.02 where rowid = 0")
+        connection.execute(f"copy (select * exclude (billing_month) from rows) to '{path}'")
+    for name in ("bill", "pods", "home"):
+        value = getattr(closed.settings, name)
+        text = value[0] if isinstance(value, tuple) else str(value)
+        monkeypatch.setenv(f"PODLEDGER_{name.upper()}", text)
+    job = defs.resolve_job_def("monthly_close")
+    graph = defs.resolve_asset_graph()
+    after_the_split = [
+        key for key in graph.executable_asset_keys if graph.get(key).group_name == "close"
+    ]
+    with open_instance(closed.settings) as instance:
+        result = job.execute_in_process(
+            partition_key=OCTOBER.key,
+            instance=instance,
+            asset_selection=after_the_split,
+            raise_on_error=False,
+        )
+    return why(result.all_events, OCTOBER) or ""
+
+
+def test_the_graph_flows_through_the_four_rooms_from_left_to_right(
+    room: Room, page: Page
+) -> None:
+    page.goto(f"{room.address}/asset-groups")
+    places = {}
+    for name in ("bill", "inventory", "split", "close"):
+        node = page.locator("svg").get_by_text(name, exact=True)
+        expect(node).to_be_visible()
+        places[name] = (node.bounding_box() or {})["x"]
+    assert places["bill"] == places["inventory"] < places["split"] < places["close"]
+
+
+def test_a_run_from_the_ui_publishes_the_month(closed: Room, page: Page) -> None:
+    revision = latest(closed.settings.published, OCTOBER)
+    assert revision is not None
+    page.goto(f"{closed.address}/assets/published_month?view=partitions")
+    expect(page.get_by_text("Materialized (1)")).to_be_visible()
+    page.goto(f"{closed.address}/assets/published_month")
+    bill = revision.manifest.totals["unblended"].bill
+    expect(page.get_by_text(f"{bill:,f}".rstrip("0"))).to_be_visible()
+    expect(page.get_by_role("cell", name="cluster-0 / ns-0", exact=True)).to_be_visible()
+    row = page.get_by_role("row").filter(has_text="daily_costs")
+    row.get_by_text("[Show Markdown]").click()
+    expect(page.get_by_alt_text("Cost of every day")).to_be_visible()
+    width = page.get_by_alt_text("Cost of every day").evaluate("one => one.naturalWidth")
+    assert width > 0
+
+
+def test_the_controls_of_a_good_month_are_green(closed: Room, page: Page) -> None:
+    page.set_viewport_size({"width": 1600, "height": 1800})
+    page.goto(f"{closed.address}/assets/fct_close_controls?view=checks")
+    expect(page.get_by_text("Succeeded").first).to_be_visible()
+    said = page.locator("body").aria_snapshot()
+    blocking = [rule.name for rule in CATALOGUE.values() if rule.severity == "blocking"]
+    assert [name for name in blocking if f"{name} Succeeded" not in said] == []
+
+
+def test_a_broken_month_shows_the_control_that_failed_and_what_to_do(
+    broken: str, closed: Room, page: Page
+) -> None:
+    assert broken.startswith(
+        f"2026-10 is not published, because a control failed. {BROKEN} ("
+    )
+    assert CATALOGUE[BROKEN].what_to_do in broken
+    page.goto(
+        f"{closed.address}/assets/fct_close_controls?view=checks&checkDetail={BROKEN}"
+    )
+    expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+    expect(page.get_by_text(CATALOGUE[BROKEN].what_to_do)).to_be_visible()
+    expect(page.get_by_text(re.compile("0.02")).first).to_be_visible()
