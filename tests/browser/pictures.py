@@ -45,9 +45,10 @@ def main() -> None:
 
 def _graph(page: Page, address: str) -> None:
     """The four rooms of the flow."""
+    page.set_viewport_size({"width": 1440, "height": 520})
     page.goto(f"{address}/asset-groups")
-    expect(page.get_by_text("fetching statuses")).to_have_count(0, timeout=_WAIT_MS)
     _settle(page, page.locator("svg").get_by_text("close", exact=True))
+    expect(page.get_by_text("fetching statuses")).to_have_count(0, timeout=_WAIT_MS)
 
 
 def _published(page: Page, address: str) -> None:
