@@ -1,11 +1,11 @@
 {# How fct_close_controls tells its evidence. #}
 
 {% macro money_text(amount) -%}
-    ({{ amount }})::decimal(38, 10)::varchar
+    ({{ amount }})::decimal(38, 10)::string
 {%- endmacro %}
 
 {% macro hours_text(hours) -%}
-    ({{ hours }})::decimal(28, 2)::varchar
+    ({{ hours }})::decimal(28, 2)::string
 {%- endmacro %}
 
 {# Those texts of a column where a condition holds, in order; null where it never does. #}

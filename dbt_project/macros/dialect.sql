@@ -40,7 +40,7 @@
     ({{ amount }}::decimal(18, {{ digits }}) * {{ 10 ** digits }})::hugeint
 {%- endmacro %}
 {% macro spark__whole(amount, digits) -%}
-    cast({{ amount }} * {{ 10 ** digits }}BD as decimal(38, 0))
+    (({{ amount }})::decimal(18, {{ digits }}) * {{ 10 ** digits }}BD)::decimal(38, 0)
 {%- endmacro %}
 
 {# Division of whole numbers that stays whole; DuckDB's / is a double. #}
@@ -93,7 +93,16 @@
     {{ left }} <=> {{ right }}
 {%- endmacro %}
 
-{# Whether a text is like a pattern, or there is no pattern. #}
+{# Whether a text is like a pattern; a backslash takes a wildcard its meaning. #}
+{% macro is_like(text, pattern) %}{{ return(adapter.dispatch('is_like')(text, pattern)) }}{% endmacro %}
+{% macro default__is_like(text, pattern) -%}
+    {{ text }} like {{ pattern }} escape '\'
+{%- endmacro %}
+{% macro spark__is_like(text, pattern) -%}
+    {{ text }} like {{ pattern }}
+{%- endmacro %}
+
+{# The same, or there is no pattern. #}
 {% macro like_if_given(text, pattern) -%}
-    ({{ pattern }} is null or {{ text }} like {{ pattern }} escape '\')
+    ({{ pattern }} is null or {{ is_like(text, pattern) }})
 {%- endmacro %}

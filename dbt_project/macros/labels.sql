@@ -42,6 +42,15 @@
         }
     )
 {%- endmacro %}
+{% macro spark__label_entries(labels) -%}
+    transform(
+        map_entries(from_json({{ labels }}, 'map<string,string>')),
+        entry -> named_struct(
+            'key', 'user_' || regexp_replace(lower(entry.key), '[^a-z0-9]', '_'),
+            'value', entry.value
+        )
+    )
+{%- endmacro %}
 
 {# A map of entries. Two labels may come to one name (a.b and a-b): the first stays. #}
 {% macro map_of_entries(entries) %}{{ return(adapter.dispatch('map_of_entries')(entries)) }}{% endmacro %}
@@ -61,6 +70,16 @@
         end
     )
 {%- endmacro %}
+{% macro spark__map_of_entries(entries) -%}
+    map_from_entries(
+        filter(
+            {{ entries }},
+            (entry, position) -> array_position(
+                transform({{ entries }}, other -> other.key), entry.key
+            ) = position + 1
+        )
+    )
+{%- endmacro %}
 
 {# Entries of those pairs whose value is known. #}
 {% macro known_entries(pairs) %}{{ return(adapter.dispatch('known_entries')(pairs)) }}{% endmacro %}
@@ -73,5 +92,18 @@
             {% endfor -%}
         ]::struct(key varchar, value varchar)[],
         lambda entry: entry.value is not null
+    )
+{%- endmacro %}
+{% macro spark__known_entries(pairs) -%}
+    filter(
+        cast(
+            array(
+                {% for key, value in pairs -%}
+                named_struct('key', '{{ key | replace("'", "\\'") }}', 'value', {{ value }}::string)
+                {{- ',' if not loop.last }}
+                {% endfor -%}
+            ) as array<struct<key: string, value: string>>
+        ),
+        entry -> entry.value is not null
     )
 {%- endmacro %}

@@ -74,8 +74,10 @@ final as (
             ) }}
             and (
                 ownership.pod_label is null
-                or {{ label_named('subjects.labels', 'ownership.pod_label') }}
-                like ownership.pod_label_value_like escape '\'
+                or {{ is_like(
+                    label_named('subjects.labels', 'ownership.pod_label'),
+                    'ownership.pod_label_value_like'
+                ) }}
             )
             and {{ like_if_given('subjects.node_pool', 'ownership.node_pool_like') }}
     group by

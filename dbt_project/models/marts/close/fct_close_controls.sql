@@ -327,8 +327,8 @@ pods_run_on_billed_instances as (
     select
         months.billing_month,
         'pods_run_on_billed_instances' as control,
-        null::varchar as payer_account_id,
-        null::varchar as cost_basis,
+        null::string as payer_account_id,
+        null::string as cost_basis,
         0 as expected_usd,
         0 as actual_usd,
         0 as residual_usd,
@@ -491,7 +491,7 @@ requests_fit_their_node as (
         || ' pod-hours request more than their whole instance has'
         || coalesce(
             ', most of all ' || oversized.example || ': '
-            || oversized.times_capacity::decimal(28, 1)::varchar || ' times',
+            || oversized.times_capacity::decimal(28, 1)::string || ' times',
             ''
         ) as evidence
     from payers
@@ -520,8 +520,8 @@ accelerator_requests_are_recognized as (
     select
         months.billing_month,
         'accelerator_requests_are_recognized' as control,
-        null::varchar as payer_account_id,
-        null::varchar as cost_basis,
+        null::string as payer_account_id,
+        null::string as cost_basis,
         0 as expected_usd,
         0 as actual_usd,
         0 as residual_usd,
@@ -567,7 +567,7 @@ instance_types_are_in_the_catalogue as (
     select
         billing_month,
         'instance_types_are_in_the_catalogue' as control,
-        null::varchar as payer_account_id,
+        null::string as payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
         fallback_usd as actual_usd,
@@ -586,7 +586,7 @@ market_weights_cover_every_type as (
     select
         billing_month,
         'market_weights_cover_every_type' as control,
-        null::varchar as payer_account_id,
+        null::string as payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
         unpriced_usd as actual_usd,
@@ -622,7 +622,7 @@ deliveries_were_read_whole as (
     select
         billing_month,
         'deliveries_were_read_whole' as control,
-        null::varchar as payer_account_id,
+        null::string as payer_account_id,
         'unblended' as cost_basis,
         sum(delivered_usd) as expected_usd,
         sum(read_usd) as actual_usd,
@@ -644,15 +644,15 @@ rounding_is_accounted_for as (
     select
         billing_month,
         'rounding_is_accounted_for' as control,
-        null::varchar as payer_account_id,
-        null::varchar as cost_basis,
+        null::string as payer_account_id,
+        null::string as cost_basis,
         0 as expected_usd,
         sum(rounding_moved_usd)::decimal(38, 10) as actual_usd,
         sum(rounding_moved_usd)::decimal(38, 10) as residual_usd,
         sum(abs(rounding_moved_usd)) < 0.01 as is_passed,
         'blocking' as severity,
         sum(rounded_values) || ' amounts had more than ten decimals, and rounding moved '
-        || sum(rounding_moved_usd)::varchar || ' USD' as evidence
+        || sum(rounding_moved_usd)::string || ' USD' as evidence
     from files
     group by billing_month
 
