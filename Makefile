@@ -74,8 +74,9 @@ format: test-setup ## format Python and SQL
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: test-setup ## resolve the versions anew
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group bench --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra collector --extra postgres --extra spark --group dev --group bench --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra k8s --extra postgres -c requirements.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o deploy/requirements-k8s.lock
 
 ui: setup ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
 	@mkdir -p $(DAGSTER_HOME) && { test -f $(DAGSTER_HOME)/dagster.yaml || cp dagster.yaml $(DAGSTER_HOME)/; }
