@@ -16,7 +16,6 @@ from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
 
-
 _SKIPPED: list[str] = []
 
 

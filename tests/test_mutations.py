@@ -100,8 +100,9 @@ ONE_UNIT = "0.0000000001"
     [
         (
             "pod_costs",
-            f"vcpu_amortized_split_usd = vcpu_amortized_split_usd + {ONE_UNIT} where rowid ="
-            " (select min(rowid) from rows where vcpu_amortized_split_usd > 0)",
+            f"vcpu_amortized_split_usd = vcpu_amortized_split_usd + {ONE_UNIT}"
+            " where rowid = (select min(rowid) from rows"
+            " where vcpu_amortized_split_usd > 0)",
             "every_node_hour_adds_up",
         ),
         (

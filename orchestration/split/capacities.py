@@ -35,9 +35,9 @@ def require_capacities(warehouse: Path, month: Month) -> None:
             for name, count, example in unknown
         )
         raise PodledgerError(
-            f"{month} cannot be split: neither the catalogue nor the bill says how many vCPUs"
-            f" and how much memory these instance types have: {named}. Renew the catalogue"
-            " (podledger catalogue refresh), or add the type to"
+            f"{month} cannot be split: neither the catalogue nor the bill says how many"
+            f" vCPUs and how much memory these instance types have: {named}. Renew the"
+            " catalogue (podledger catalogue refresh), or add the type to"
             " dbt_project/seeds/ec2_instance_types.csv; where the bill names no type, the"
             " node_hours of the inventory can. Then close the month again."
         )

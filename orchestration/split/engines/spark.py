@@ -119,9 +119,7 @@ def _rows_of_pieces(
     piece = (
         f"{day} * {pieces} + pmod(xxhash64(instance_id, usage_hour), {pieces}) as {PIECE}"
     )
-    pods = spark.read.parquet(*map(_uri, pod_files)).selectExpr(
-        piece, *POD_COLUMNS
-    )
+    pods = spark.read.parquet(*map(_uri, pod_files)).selectExpr(piece, *POD_COLUMNS)
     node_hours = spark.read.parquet(_uri(node_hours_file)).selectExpr(
         piece,
         "instance_id",
