@@ -125,7 +125,10 @@ proved as (
             as {{ item }}_{{ basis }}_worst,
         max_by(
             instance_id || ' at ' || {{ utc_text('usage_hour') }},
-            abs({{ item }}_{{ basis }}_expected - {{ item }}_{{ basis }}_actual)
+            {{ pair(
+                'abs(' ~ item ~ '_' ~ basis ~ '_expected - ' ~ item ~ '_' ~ basis ~ '_actual)',
+                'instance_id || ' ~ utc_text('usage_hour')
+            ) }}
         ) filter (where {{ item }}_{{ basis }}_expected <> {{ item }}_{{ basis }}_actual)
             as {{ item }}_{{ basis }}_offender
         {{- ',' if not (loop.last and basis == bases()[-1]) }}

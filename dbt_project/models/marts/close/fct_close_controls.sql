@@ -457,6 +457,17 @@ inventories_have_no_gaps as (
 
 ),
 
+placed as (
+
+    select
+        *,
+        coalesce(namespace, '') || '/' || coalesce(pod_name, pod_uid) || ' on '
+        || instance_id || ' (' || instance_type || ')' as place
+    from {{ ref('int_pod_hours__oversized') }}
+
+),
+
+-- Of several as large the example is always the same, whatever order the files come in.
 oversized as (
 
     select
@@ -464,13 +475,9 @@ oversized as (
         payer_account_id,
         count(*) as pod_hour_count,
         sum(amortized_usd) as amortized_usd,
-        max_by(
-            coalesce(namespace, '') || '/' || coalesce(pod_name, pod_uid) || ' on '
-            || instance_id || ' (' || instance_type || ')',
-            times_capacity
-        ) as example,
+        max_by(place, {{ pair('times_capacity', 'place') }}) as example,
         max(times_capacity) as times_capacity
-    from {{ ref('int_pod_hours__oversized') }}
+    from placed
     group by billing_month, payer_account_id
 
 ),
