@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ JsonOption = Annotated[
 ]
 
 _SAMPLE_MONTH = "2026-10"
+_SECONDS_BETWEEN_LINES = 2.0
 _SPINNER_COLUMNS = 3
 
 
@@ -297,16 +299,16 @@ def _settings(**chosen: object) -> Settings:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """One moving line on a terminal; elsewhere a plain line a step. Always on stderr.
+    """One moving line on a terminal; elsewhere plain lines, a few seconds apart.
 
-    Warnings stay on the terminal when the work is done.
+    Always on stderr. Warnings are never left out, and stay when the work is done.
     """
     from rich.console import Console
     from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda line: print(line, file=sys.stderr, flush=True)
+        yield _plain()
         return
     with console.status("") as status:
 
@@ -319,6 +321,20 @@ def _progress() -> Iterator[Callable[[str], None]]:
             status.update(text)
 
         yield tell
+
+
+def _plain() -> Callable[[str], None]:
+    """Lines for a log: a close has hundreds to say, and a reader wants to see it move."""
+    last = -_SECONDS_BETWEEN_LINES
+
+    def tell(line: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if line.startswith("Warning") or now - last >= _SECONDS_BETWEEN_LINES:
+            print(line, file=sys.stderr, flush=True)
+            last = now
+
+    return tell
 
 
 def _print_summary(summary: Any, headline: str) -> None:

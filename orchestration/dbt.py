@@ -65,10 +65,8 @@ def dbt_environment(settings: Settings) -> Iterator[None]:
         yield
     finally:
         for name in given:
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                del os.environ[name]
+            os.environ.pop(name)
+        os.environ.update({name: before[name] for name in given if name in before})
 
 
 def discard_old_warehouse(settings: Settings) -> None:

@@ -14,7 +14,10 @@ node_hours as (
 
 hours as (
 
-    select distinct billing_month, usage_hour from node_hours
+    select distinct
+billing_month,
+usage_hour
+from node_hours
 
 ),
 

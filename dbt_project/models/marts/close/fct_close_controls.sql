@@ -4,7 +4,10 @@ with
 
 payers as (
 
-    select distinct billing_month, payer_account_id from {{ ref('rpt_month_totals') }}
+    select distinct
+billing_month,
+payer_account_id
+from {{ ref('rpt_month_totals') }}
 
 ),
 
@@ -347,7 +350,10 @@ pods_run_on_billed_instances as (
 
 pods_of_instances as (
 
-    select distinct billing_month, instance_id from {{ ref('stg_k8s__pod_hours') }}
+    select distinct
+billing_month,
+instance_id
+from {{ ref('stg_k8s__pod_hours') }}
 
 ),
 
