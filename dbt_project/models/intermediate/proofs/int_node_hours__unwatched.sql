@@ -15,9 +15,9 @@ node_hours as (
 hours as (
 
     select distinct
-billing_month,
-usage_hour
-from node_hours
+        billing_month,
+        usage_hour
+    from node_hours
 
 ),
 

@@ -5,9 +5,9 @@ with
 payers as (
 
     select distinct
-billing_month,
-payer_account_id
-from {{ ref('rpt_month_totals') }}
+        billing_month,
+        payer_account_id
+    from {{ ref('rpt_month_totals') }}
 
 ),
 
@@ -351,9 +351,9 @@ pods_run_on_billed_instances as (
 pods_of_instances as (
 
     select distinct
-billing_month,
-instance_id
-from {{ ref('stg_k8s__pod_hours') }}
+        billing_month,
+        instance_id
+    from {{ ref('stg_k8s__pod_hours') }}
 
 ),
 
