@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections import defaultdict
 from decimal import Decimal
 from fractions import Fraction
@@ -187,9 +188,12 @@ def test_a_query_written_for_the_export_of_aws_runs_as_it_stands(as_cur2):
 def test_closing_again_changes_nothing_and_a_restated_bill_makes_the_next_revision(
     as_cur2, tmp_path
 ):
-    home = as_cur2.path.parents[2]
-    roots, pods = [home.parent / payer for payer in PAYERS], [home.parent / "pods"]
-    digests = {p: p.read_bytes() for p in as_cur2.path.rglob("*") if p.is_file()}
+    original = as_cur2.path.parents[2]
+    home = shutil.copytree(original, tmp_path / "home")
+    first = home / as_cur2.path.relative_to(original)
+    roots = [original.parent / payer for payer in PAYERS]
+    pods = [original.parent / "pods"]
+    digests = {p: p.read_bytes() for p in first.rglob("*") if p.is_file()}
     again = close(home, roots, pods)
     assert (again.revision, again.is_new) == (1, False)
 
@@ -199,7 +203,7 @@ def test_closing_again_changes_nothing_and_a_restated_bill_makes_the_next_revisi
         1,
         True,
     )
-    assert {p: p.read_bytes() for p in as_cur2.path.rglob("*") if p.is_file()} == digests
+    assert {p: p.read_bytes() for p in first.rglob("*") if p.is_file()} == digests
     expected = oracle(WORLD, method=1).split
     by_resource: dict[str, Fraction] = defaultdict(Fraction)
     for row in rows(by_version_1.path / "scad"):

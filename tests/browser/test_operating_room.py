@@ -16,9 +16,20 @@ from orchestration.definitions import defs
 from orchestration.lake import Lake
 from orchestration.months import Month
 from tests.browser.conftest import Room
+from tests.browser.deployment import ask
 
 OCTOBER = Month(2026, 10)
 BROKEN = "rounding_is_accounted_for"
+
+
+def wait_for_a_run(room: Room, page: Page) -> None:
+    """Wait until the instance knows a run."""
+    for _ in range(120):
+        found = ask(room.address, "{ runsOrError { ... on Runs { results { runId } } } }")
+        if found["runsOrError"]["results"]:
+            return
+        page.wait_for_timeout(500)
+    raise AssertionError("no run was launched within a minute")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,8 @@ def closed(room: Room, browser: Browser) -> Room:
         page.keyboard.press("Enter")
         launch = page.get_by_role("button", name="Launch 1 run")
         launch.click()
-        expect(launch).to_be_hidden()
+        # Leaving the page earlier would take the request back.
+        wait_for_a_run(room, page)
         page.goto(f"{room.address}/runs")
         expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=150_000)
     return room

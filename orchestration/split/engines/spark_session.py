@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from orchestration.errors import PodledgerError
 from orchestration.settings import spark_remote
-from orchestration.split.pod_hours import BATCH_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,9 +33,13 @@ _RAISED = re.compile(r"[\w.]*(Error|Exception): ")
 _CONNECT_PORT = 15002
 _PATIENCE_SECONDS = 10
 
+_ROWS_TO_PYTHON = 1_000
+"""Rows that go to Python at a time. Spark 4.3 measures what it has gathered at every row, so
+its cost grows with the square: with 131,072 rows it was ten times that of 1,000."""
+
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
+    "spark.sql.execution.arrow.maxRecordsPerBatch": str(_ROWS_TO_PYTHON),
 }
 """Set on every session; neither can change a figure."""
 
