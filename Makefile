@@ -89,8 +89,10 @@ pictures: test-setup ## take the pictures of docs/images anew, in a browser
 docs: setup ## dbt's documentation as one page, with the lineage through the Python assets
 	@$(BIN)/python -W ignore -m orchestration.dbt_docs
 
-bench: test-setup ## measure the split against other ways to do it: SIZE=S|M|L make bench
+bench: test-setup test-packages ## measure the split against other ways to do it: SIZE=S|M|L make bench
 	@$(BIN)/python -m bench --size $(or $(SIZE),S)
+	@if command -v prometheus >/dev/null; then $(BIN)/python -m bench.sources; \
+	  else echo "bench.sources: skipped, no prometheus"; fi
 
 clean: ## remove what was built and made; published months stay
-	@rm -rf $(VENV) dbt_project/target dbt_project/logs data/lake data/warehouse data/scratch data/sample data/check
+	@rm -rf $(VENV) dbt_project/target dbt_project/logs data/lake data/warehouse data/scratch data/sample data/check data/bench
