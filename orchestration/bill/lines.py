@@ -75,7 +75,6 @@ def read_bill(
     deliveries: Sequence[Delivery],
     month: Month,
     lake: Lake,
-    scratch: Path,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BillRead:
     """Read the month's deliveries into ``raw/bill_lines`` and ``raw/bill_files``.
@@ -87,7 +86,6 @@ def read_bill(
         deliveries: What AWS delivered, one an export.
         month: The billing month of all of them.
         lake: Where the tables lie.
-        scratch: Folder for what does not fit in memory; a bill is streamed and leaves none.
         progress: Told each file that is read.
 
     Raises:

@@ -31,7 +31,7 @@ def read(tmp_path: Path, lake: Lake, october: Month) -> Callable[..., BillRead]:
         deliveries = find_deliveries(
             [str(root) for root in roots], october, landing=tmp_path / "landing"
         )
-        return read_bill(deliveries, october, lake, tmp_path / "scratch")
+        return read_bill(deliveries, october, lake)
 
     return read_roots
 

@@ -197,7 +197,7 @@ def test_a_real_bill_is_read_to_the_last_row(
     (folder / name).symlink_to(real_data / "cur_2018" / name)
     of_month = Month(2018, month)
     deliveries = find_deliveries([str(tmp_path / "cur")], of_month, landing=tmp_path / "l")
-    result = read_bill(deliveries, of_month, lake, tmp_path / "scratch")
+    result = read_bill(deliveries, of_month, lake)
     assert result.row_count == row_count
     assert abs(result.unblended_usd - Decimal(unblended)) < Decimal("1e-6")
     found = duckdb.sql(

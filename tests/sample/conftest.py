@@ -30,7 +30,7 @@ def month_in_lake(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> L
     lake = Lake(home)
     roots = [str(root) for root in sample.bill_roots]
     deliveries = find_deliveries(roots, OCTOBER, landing=home / "landing")
-    read_bill(deliveries, OCTOBER, lake, home / "scratch", lambda _: None)
+    read_bill(deliveries, OCTOBER, lake, lambda _: None)
     sources = [parse_source(str(root)) for root in sample.pod_roots]
     ingest_inventory(sources, OCTOBER, lake, home / "scratch")
     return lake

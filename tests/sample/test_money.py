@@ -63,7 +63,7 @@ def test_the_same_lines_read_the_same_in_both_layouts(
         root = str(tmp_path / layout)
         deliveries = find_deliveries([root], OCTOBER, landing=tmp_path / "landing")
         assert [delivery.layout for delivery in deliveries] == [f"{layout}-overwrite"]
-        read_bill(deliveries, OCTOBER, lakes[layout], tmp_path / "scratch", lambda _: None)
+        read_bill(deliveries, OCTOBER, lakes[layout], lambda _: None)
     columns = "* exclude (bill_export, delivery_id, source_file, product, resource_tags)"
     columns += ", list_sort(map_entries(resource_tags)) as tags"
     tables = {}

@@ -179,9 +179,7 @@ class ScadSource:
     ) -> None:
         """Read deliveries, and write the days that are missing."""
         lake = Lake(work)
-        read_bill(
-            deliveries, days.month, lake, work, progress=lambda line: _tell(progress, line)
-        )
+        read_bill(deliveries, days.month, lake, progress=lambda line: _tell(progress, line))
         files = [str(path) for path in lake.files("raw/bill_lines", days.month)]
         with connect(work / "spilled") as connection:
             connection.execute(_LINES, {"files": files})
