@@ -284,7 +284,7 @@ def _settings(**chosen: object) -> Settings:
     from orchestration.settings import Settings
 
     try:
-        return Settings(**chosen)  # type: ignore[arg-type]
+        return Settings(**chosen)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
         wrong = "; ".join(
             f"PODLEDGER_{'_'.join(str(part) for part in one['loc']).upper()} is"

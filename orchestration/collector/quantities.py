@@ -29,7 +29,7 @@ def quantity(text: str) -> Fraction:
         ValueError: It is none, not finite, or below zero.
     """
     try:
-        number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]
+        number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]  # no types
     except ValueError:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:

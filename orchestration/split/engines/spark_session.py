@@ -63,7 +63,7 @@ def open_spark() -> Iterator[SparkSession]:
             differ, or Spark fails at what is done with the session.
     """
     try:
-        from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+        from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # no types
         from pyspark.errors import PySparkException
     except ImportError as error:
         raise PodledgerError(
