@@ -60,7 +60,7 @@ test: test-setup test-packages ## run the tests
 test-slow: test-setup test-packages ## run the heavy tests
 	@$(BIN)/python -m pytest -m slow
 
-check: test-setup ## formatting, lint, types, dbt parse, definitions load
+check: test-setup $(DAGSTER_HOME)/dagster.yaml ## formatting, lint, types, dbt parse, definitions load
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: clean"
 	@$(BIN)/mypy
 	@mkdir -p data/warehouse data/check
@@ -78,8 +78,11 @@ lock: test-setup ## resolve the versions anew
 	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra k8s --extra postgres -c requirements.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o deploy/requirements-k8s.lock
 
-ui: setup ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
-	@mkdir -p $(DAGSTER_HOME) && { test -f $(DAGSTER_HOME)/dagster.yaml || cp dagster.yaml $(DAGSTER_HOME)/; }
+# Dagster refuses an instance folder that does not exist; one that a team keeps is left as it is.
+$(DAGSTER_HOME)/dagster.yaml:
+	@mkdir -p $(@D) && cp dagster.yaml $@
+
+ui: setup $(DAGSTER_HOME)/dagster.yaml ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 pictures: test-setup ## take the pictures of docs/images anew, in a browser
