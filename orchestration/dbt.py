@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -234,7 +235,8 @@ def build_models(
     waiting: list[Any] = []
     with dbt_environment(settings):
         try:
-            for event in dbt.cli(arguments, context=context).stream():
+            invocation = dbt.cli(arguments, context=context)
+            for event in invocation.stream():
                 # What depends on a model may not be told before it.
                 if waiting or _model(event) in shown:
                     waiting.append(event)
@@ -243,6 +245,8 @@ def build_models(
         except Exception:
             yield from waiting
             raise
+    # What dbt compiled is of use only where it failed; every run has a folder of its own.
+    shutil.rmtree(invocation.target_path, ignore_errors=True)
     metadata = show()
     for event in waiting:
         more = metadata.get(_model(event) or "") if isinstance(event, dg.Output) else None
