@@ -23,9 +23,10 @@ from typing import Any, cast
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
+from orchestration.column_lineage import Origins, trace_columns
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
-from orchestration.metadata import Metadata, column_schema
+from orchestration.metadata import Metadata, column_lineage, column_schema
 from orchestration.months import Month
 from orchestration.partitions import month_of
 from orchestration.settings import DBT_PROJECT_DIR, Settings
@@ -98,16 +99,23 @@ def window(month: Month) -> list[str]:
 
 
 def manifest_path() -> Path:
-    """The dbt manifest, parsed anew only when a file of the project changed."""
+    """The dbt manifest, with the SQL of its models, made anew only when a file changed.
+
+    What columns are made from is traced then too, and kept beside it.
+    """
     manifest = DBT_PROJECT_DIR / "target" / "manifest.json"
     stamp = manifest.with_name("manifest.sha256")
+    lineage = manifest.with_name(_LINEAGE)
     digest = _project_digest()
-    if not (manifest.exists() and stamp.exists() and stamp.read_text() == digest):
+    is_made = manifest.exists() and lineage.exists() and stamp.exists()
+    if not (is_made and stamp.read_text() == digest):
         with dbt_environment(Settings()):
             parsed = subprocess.run(
                 [
                     os.fspath(DBT_EXECUTABLE),
-                    *("parse", "--quiet"),
+                    # Without introspection, it opens no warehouse.
+                    *("compile", "--quiet", "--no-introspect", "--no-populate-cache"),
+                    *("--exclude", "resource_type:test", "resource_type:unit_test"),
                     *("--project-dir", os.fspath(DBT_PROJECT_DIR)),
                     *("--profiles-dir", os.fspath(DBT_PROJECT_DIR)),
                 ],
@@ -117,11 +125,15 @@ def manifest_path() -> Path:
             )
         if parsed.returncode:
             raise PodledgerError(
-                f"dbt cannot parse {DBT_PROJECT_DIR}: {parsed.stdout}{parsed.stderr}"
+                f"dbt cannot compile {DBT_PROJECT_DIR}: {parsed.stdout}{parsed.stderr}"
                 " Correct the model that it names."
             )
+        lineage.write_text(json.dumps(trace_columns(json.loads(manifest.read_bytes()))))
         stamp.write_text(digest)
     return manifest
+
+
+_LINEAGE = "column_lineage.json"
 
 
 def _project_digest() -> str:
@@ -141,6 +153,12 @@ def _project_digest() -> str:
 @cache
 def _manifest() -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(manifest_path().read_bytes()))
+
+
+@cache
+def _lineage() -> dict[str, Origins]:
+    path = manifest_path().with_name(_LINEAGE)
+    return cast("dict[str, Origins]", json.loads(path.read_bytes()))
 
 
 def source_schema(name: str) -> dg.TableSchema:
@@ -172,6 +190,27 @@ class Translator(DagsterDbtTranslator):
             kinds={"dbt", "duckdb", _kind(properties)},
             owners=[_OWNERS.get(room, "team:finops")],
         )
+
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add to what dbt says of a model what each of its columns is made from."""
+        metadata = super().get_metadata(dbt_resource_props)
+        origins = _lineage().get(dbt_resource_props["unique_id"])
+        if not origins:
+            return metadata
+        keys = {
+            unique_id: self.get_asset_key(self.get_resource_props(_manifest(), unique_id))
+            for unique_id in dbt_resource_props["depends_on"]["nodes"]
+        }
+        return {
+            **metadata,
+            **column_lineage(
+                {
+                    column: [(keys[unique_id], name) for unique_id, name in made_from]
+                    for column, made_from in origins.items()
+                }
+            ),
+        }
 
 
 _ROOMS = {

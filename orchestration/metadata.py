@@ -63,6 +63,32 @@ def column_schema(columns: Mapping[str, Mapping[str, str]]) -> dg.TableSchema:
     )
 
 
+def column_lineage(
+    made_from: Mapping[str, Sequence[tuple[dg.AssetKey, str]]],
+) -> dict[str, object]:
+    """By column, the assets and their columns that its value is computed from.
+
+    Twice: as Dagster's own, which its API and Dagster+ draw, and as the table that the
+    open-source pages show.
+    """
+    rows = [
+        (f"`{column}`", ", ".join(f"`{key.path[-1]}.{name}`" for key, name in origins))
+        for column, origins in made_from.items()
+    ]
+    return {
+        "dagster/column_lineage": dg.TableColumnLineage(
+            {
+                column: [
+                    dg.TableColumnDep(asset_key=key, column_name=name)
+                    for key, name in origins
+                ]
+                for column, origins in made_from.items()
+            }
+        ),
+        "column_lineage": table(("column", "is made from"), rows),
+    }
+
+
 def _cell(value: object) -> str:
     if isinstance(value, Decimal):
         return cents(value)
