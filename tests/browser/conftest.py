@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from orchestration.settings import Settings
 from tests.browser.deployment import CHROMIUM, FLAGS, serve
-from tests.worlds import WORLD, write_cur2, write_pods
 
 expect.set_options(timeout=60_000)
 
@@ -45,19 +44,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def room(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Room]:
-    """A deployment whose bill and pods are the world, and that closed nothing yet."""
-    folder = tmp_path_factory.mktemp("room")
-    write_cur2(WORLD, folder / "bill")
-    write_pods(WORLD, folder / "pods")
-    settings = Settings(
-        bill=(str(folder / "bill"),),
-        pods=(str(folder / "pods"),),
-        home=folder / "home",
-        _env_file=None,
-    )
-    environment = {
-        "PODLEDGER_BILL": settings.bill[0],
-        "PODLEDGER_PODS": settings.pods[0],
-    }
-    with serve(settings.home, environment) as address:
+    """A deployment of which nothing is set but its home, and that closed nothing yet."""
+    settings = Settings(home=tmp_path_factory.mktemp("room"), _env_file=None)
+    with serve(settings.home, {}) as address:
         yield Room(address, settings)

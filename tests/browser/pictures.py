@@ -63,6 +63,13 @@ def _chart(page: Page, address: str) -> None:
     _settle(page, page.get_by_alt_text("Cost of every day"))
 
 
+def _columns(page: Page, address: str) -> None:
+    page.goto(f"{address}/assets/fct_split_line_items")
+    row = page.get_by_role("row").filter(has_text="column_lineage")
+    row.get_by_text("[Show Markdown]").click()
+    _settle(page, page.get_by_text("int_pods__tagged.resource_tags"))
+
+
 def _controls(page: Page, address: str) -> None:
     page.goto(
         f"{address}/assets/fct_close_controls"
@@ -92,6 +99,7 @@ PICTURES: dict[str, Callable[[Page, str], None]] = {
     "graph": _graph,
     "published_month": _published,
     "daily_costs": _chart,
+    "columns": _columns,
     "controls": _controls,
     "partitions": _partitions,
     "automation": _automation,

@@ -12,6 +12,7 @@ from orchestration.close.controls import CATALOGUE
 from orchestration.close.failures import why
 from orchestration.close.ledger import latest
 from orchestration.close.runner import open_instance
+from orchestration.close.summary import summarize
 from orchestration.definitions import defs
 from orchestration.lake import Lake
 from orchestration.months import Month
@@ -20,6 +21,15 @@ from tests.browser.deployment import ask
 
 OCTOBER = Month(2026, 10)
 BROKEN = "rounding_is_accounted_for"
+LINEAGE = """{
+  assetNodes(assetKeys: [{path: ["fct_split_line_items"]}]) {
+    metadataEntries {
+      ... on TableColumnLineageMetadataEntry {
+        lineage { columnName columnDeps { assetKey { path } columnName } }
+      }
+    }
+  }
+}"""
 
 
 def wait_for_a_run(room: Room, page: Page) -> None:
@@ -34,7 +44,7 @@ def wait_for_a_run(room: Room, page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def closed(room: Room, browser: Browser) -> Room:
-    """The month, closed by a run that was launched in the browser."""
+    """The sample month, closed by a run that was launched in the browser."""
     with browser.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(60_000)
@@ -60,10 +70,7 @@ def broken(closed: Room, monkeypatch: pytest.MonkeyPatch) -> str:
         connection.execute(f"create table rows as from read_parquet('{path}')")
         connection.execute("update rows set rounding_moved_usd = 0.02 where rowid = 0")
         connection.execute(f"copy (select * exclude (billing_month) from rows) to '{path}'")
-    for name in ("bill", "pods", "home"):
-        value = getattr(closed.settings, name)
-        text = value[0] if isinstance(value, tuple) else str(value)
-        monkeypatch.setenv(f"PODLEDGER_{name.upper()}", text)
+    monkeypatch.setenv("PODLEDGER_HOME", str(closed.settings.home))
     job = defs.resolve_job_def("monthly_close")
     graph = defs.resolve_asset_graph()
     after_the_split = [
@@ -91,6 +98,25 @@ def test_the_graph_flows_through_the_four_rooms_from_left_to_right(
     assert places["bill"] == places["inventory"] < places["split"] < places["close"]
 
 
+def test_a_model_shows_what_each_of_its_columns_is_made_from(
+    room: Room, page: Page
+) -> None:
+    page.goto(f"{room.address}/assets/fct_split_line_items")
+    row = page.get_by_role("row").filter(has_text="column_lineage")
+    row.get_by_text("[Show Markdown]").click()
+    made_from = "split_line_item_split_cost int_pod_costs__itemized.amortized_split_usd"
+    expect(page.get_by_role("row", name=made_from, exact=True)).to_be_visible()
+    (asset,) = ask(room.address, LINEAGE)["assetNodes"]
+    (entry,) = (one for one in asset["metadataEntries"] if one.get("lineage"))
+    deps = {one["columnName"]: one["columnDeps"] for one in entry["lineage"]}
+    assert deps["split_line_item_split_cost"] == [
+        {
+            "assetKey": {"path": ["int_pod_costs__itemized"]},
+            "columnName": "amortized_split_usd",
+        }
+    ]
+
+
 def test_a_run_from_the_ui_publishes_the_month(closed: Room, page: Page) -> None:
     revision = latest(closed.settings.published, OCTOBER)
     assert revision is not None
@@ -99,7 +125,9 @@ def test_a_run_from_the_ui_publishes_the_month(closed: Room, page: Page) -> None
     page.goto(f"{closed.address}/assets/published_month")
     bill = revision.manifest.totals["unblended"].bill
     expect(page.get_by_text(f"{bill:,f}".rstrip("0"))).to_be_visible()
-    expect(page.get_by_role("cell", name="cluster-0 / ns-0", exact=True)).to_be_visible()
+    dearest = summarize(revision).namespaces[0]
+    name = f"{dearest.cluster_name} / {dearest.namespace}"
+    expect(page.get_by_role("cell", name=name, exact=True)).to_be_visible()
     row = page.get_by_role("row").filter(has_text="daily_costs")
     row.get_by_text("[Show Markdown]").click()
     expect(page.get_by_alt_text("Cost of every day")).to_be_visible()
