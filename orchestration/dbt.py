@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,8 @@ from orchestration.metadata import Metadata, column_lineage, column_schema
 from orchestration.months import Month
 from orchestration.partitions import month_of
 from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.spark_session import require_spark
+from orchestration.spark_tables import show_spark_tables, spark_tables
 
 WAREHOUSE_POOL = "warehouse"
 """DuckDB lets one process write and then none read: every step that opens it is in here."""
@@ -72,15 +74,16 @@ def dbt_environment(settings: Settings) -> Iterator[None]:
 
 
 def discard_old_warehouse(settings: Settings) -> None:
-    """Remove a warehouse that another version of the dbt project built.
+    """Remove a warehouse that another version of the dbt project, or engine, built.
 
     All that it holds is made again from the lake, month by month; its tables have the
     columns of that version.
     """
     stamp = settings.warehouse.with_name("project.sha256")
-    digest = _project_digest()
+    digest = f"{_project_digest()} {settings.engine}"
     if settings.warehouse.exists() and not (stamp.exists() and stamp.read_text() == digest):
         settings.warehouse.unlink()
+        shutil.rmtree(spark_tables(settings.warehouse), ignore_errors=True)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(digest)
 
@@ -191,7 +194,6 @@ class Translator(DagsterDbtTranslator):
             owners=[_OWNERS.get(room, "team:finops")],
         )
 
-
     def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
         """Add to what dbt says of a model what each of its columns is made from."""
         metadata = super().get_metadata(dbt_resource_props)
@@ -263,19 +265,23 @@ def build_models(
     Raises:
         PodledgerError: A model or a test failed; the message is dbt's own.
     """
+    on_spark = settings.engine == "spark"
     arguments = [
         "build",
         "--exclude",
         "resource_type:unit_test",
         *window(month_of(context)),
+        *(("--target", "spark") if on_spark else ()),
     ]
+    if on_spark:
+        require_spark()
     # dbt sees the folders of the lake, and asks nobody for their files.
     Lake(settings.home, settings.remote).fetch_month(month_of(context))
     waiting: list[Any] = []
     with dbt_environment(settings):
         try:
             invocation = dbt.cli(arguments, context=context)
-            for event in invocation.stream():
+            for event in _whole(invocation.stream(), context):
                 # What depends on a model may not be told before it.
                 if waiting or _model(event) in shown:
                     waiting.append(event)
@@ -286,10 +292,48 @@ def build_models(
             raise
     # What dbt compiled is of use only where it failed; every run has a folder of its own.
     shutil.rmtree(invocation.target_path, ignore_errors=True)
+    if on_spark:
+        show_spark_tables(settings.warehouse)
     metadata = show()
     for event in waiting:
         more = metadata.get(_model(event) or "") if isinstance(event, dg.Output) else None
         yield event.with_metadata({**event.metadata, **more}) if more else event
+
+
+def _whole(events: Iterable[Any], context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """Tell of models that dbt made part of their readers too, each before its readers.
+
+    On Spark these are what DuckDB has as views. What is not told of would count as
+    skipped, and so would all that depends on it.
+    """
+    names = {
+        key: name
+        for name, key in context.assets_def.keys_by_output_name.items()
+        if name in context.op_execution_context.selected_output_names
+    }
+    waiting = set(names)
+
+    def until(key: dg.AssetKey) -> Iterator[dg.Output[None]]:
+        for needed in context.assets_def.asset_deps[key] & waiting:
+            yield from told(needed)
+
+    def told(key: dg.AssetKey) -> Iterator[dg.Output[None]]:
+        yield from until(key)
+        waiting.discard(key)
+        yield dg.Output(None, output_name=names[key])
+
+    keys = {name: key for key, name in names.items()}
+    for event in events:
+        if isinstance(event, dg.Output):
+            key = keys[event.output_name]
+            yield from until(key)
+            waiting.discard(key)
+        elif isinstance(event, dg.AssetCheckResult):
+            for key in waiting & {event.asset_key}:
+                yield from told(key)
+        yield event
+    while waiting:
+        yield from told(next(iter(waiting)))
 
 
 def _model(event: Any) -> str | None:

@@ -23,6 +23,7 @@ from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import POD_COSTS
+from orchestration.spark_session import open_spark
 from orchestration.split.engines.spark_pieces import (
     ACCOUNTS,
     NODE_HOUR,
@@ -31,7 +32,6 @@ from orchestration.split.engines.spark_pieces import (
     Task,
     split_pieces,
 )
-from orchestration.split.engines.spark_session import open_spark
 from orchestration.split.files import TableFile
 from orchestration.split.node_hours import COLUMNS as NODE_HOUR_COLUMNS
 from orchestration.split.node_hours import open_node_hours

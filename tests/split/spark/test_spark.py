@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration import spark_session
 from orchestration.close.diff import compare
 from orchestration.close.publish import Publication
 from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import Settings
-from orchestration.split.engines import engine_named, spark, spark_session
+from orchestration.split.engines import engine_named, spark
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)

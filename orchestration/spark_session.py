@@ -1,7 +1,8 @@
 """A session of Spark: where it runs, whether its executors can do our work, and its errors.
 
 Holds everything about connecting. ``SPARK_REMOTE`` names a Spark Connect server; without
-it, Spark runs in this process, on all cores.
+it, Spark runs in this process, on all cores. dbt opens a session of its own, which the
+target ``spark`` of ``profiles.yml`` describes; it may first ask here whether it can.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -54,6 +56,30 @@ _IN_PROCESS: dict[str, bool | float | int | str | None] = {
 """How Spark runs in this process, seen by nobody else."""
 
 
+def require_spark() -> None:
+    """Look whether Spark's client is installed and its server, if one is named, is there.
+
+    Raises:
+        PodledgerError: Neither, or not both.
+    """
+    missing = [name for name in ("pyspark", "dbt.adapters.spark") if not _is_there(name)]
+    if missing:
+        raise PodledgerError(
+            f"PODLEDGER_ENGINE is spark, and {', '.join(missing)} is not installed. Install"
+            " podledger[spark], or set PODLEDGER_ENGINE=local."
+        )
+    remote = spark_remote()
+    if remote:
+        _require_reachable(remote)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False
+
+
 @contextmanager
 def open_spark() -> Iterator[SparkSession]:
     """Open a session, look whether its executors can do our work, and end it afterwards.
@@ -62,14 +88,10 @@ def open_spark() -> Iterator[SparkSession]:
         PodledgerError: pyspark or Java is missing, the server cannot be reached, versions
             differ, or Spark fails at what is done with the session.
     """
-    try:
-        from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # no types
-        from pyspark.errors import PySparkException
-    except ImportError as error:
-        raise PodledgerError(
-            f"PODLEDGER_ENGINE is spark, and pyspark is not installed ({error}). Install"
-            " podledger[spark], or set PODLEDGER_ENGINE=local."
-        ) from error
+    require_spark()
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # no types
+    from pyspark.errors import PySparkException
+
     remote = spark_remote()
     place = remote.partition(";")[0] if remote else "in this process"
     try:
@@ -91,7 +113,6 @@ def open_spark() -> Iterator[SparkSession]:
 def _connect(remote: str) -> SparkSession:
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    _require_reachable(remote)
     return cast("SparkSession", ConnectSession.builder.remote(remote).create())
 
 
