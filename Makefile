@@ -10,7 +10,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecod
 export DAGSTER_HOME ?= $(CURDIR)/data/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test-setup test-packages close test test-slow check format lock ui pictures docs bench clean
+.PHONY: help setup test-setup test-packages close test test-slow check format lock ui pictures docs bench bench-close clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ bench: test-setup test-packages ## measure the split against other ways to do it
 	@$(BIN)/python -m bench --size $(or $(SIZE),S)
 	@if command -v prometheus >/dev/null; then $(BIN)/python -m bench.sources; \
 	  else echo "bench.sources: skipped, no prometheus"; fi
+
+bench-close: test-setup ## measure a whole close, step by step: SIZE=S|M make bench-close
+	@$(BIN)/python -m bench.close --size $(or $(SIZE),S)
 
 clean: ## remove what was built and made; published months stay
 	@rm -rf $(VENV) dbt_project/target dbt_project/logs data/lake data/warehouse data/scratch data/sample data/check data/bench

@@ -9,7 +9,7 @@ own writer, ``int_node_hours__weighed_v2`` in a warehouse. Mix and skew are assu
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,11 @@ NODES = {"XS": 20, "S": 200, "M": 2_000, "L": 10_000}
 _VERSION = 1
 """Raise when what follows changes, so that no kept world is taken for another."""
 
-_HOURS = 744
-_SEED = 20261001
+HOURS = 744
+SEED = 20261001
 _MOST_PODS = 107
 
-_TYPES = (
+TYPES = (
     # instance type, devices, GiB a device, vCPUs, GiB, USD an hour, share of the nodes
     ("m5.2xlarge", 0, 0.0, 8, 32, 0.384, 0.30),
     ("m5.8xlarge", 0, 0.0, 32, 128, 1.536, 0.15),
@@ -55,14 +55,14 @@ _TYPES = (
 )
 """Capacities and prices of the order of AWS's; the figures weigh nothing here."""
 
-_BASIS_RATES = {
+BASIS_RATES = {
     # of the public price: unblended, amortized, net amortized
     "on demand": (1.0, 1.0, 0.93),
     "spot": (0.35, 0.35, 0.3255),
     "savings plan": (1.0, 0.72, 0.6696),
     "reservation": (0.0, 0.62, 0.5766),
 }
-_PAYING_SHARES = (0.4, 0.15, 0.3, 0.15)
+PAYING_SHARES = (0.4, 0.15, 0.3, 0.15)
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,16 @@ def ensure_world(home: Path, size: str, progress: Callable[[str], None]) -> Worl
 
 
 def _make(world: World, progress: Callable[[str], None]) -> None:
-    draw = np.random.default_rng([_SEED, NODES[world.size]])
-    nodes = _Nodes.drawn(draw, NODES[world.size])
-    pods = _Pods.drawn(draw, nodes)
+    draw = np.random.default_rng([SEED, NODES[world.size]])
+    nodes = Nodes.drawn(draw, NODES[world.size])
+    pods = Pods.drawn(draw, nodes)
     world.warehouse.parent.mkdir(parents=True)
     with (
         duckdb.connect(str(world.warehouse)) as connection,
         world.lake.replace("raw/pod_hours", MONTH) as folder,
     ):
         for number, day in enumerate(MONTH.days):
-            of_day = np.random.default_rng([_SEED, NODES[world.size], number])
+            of_day = np.random.default_rng([SEED, NODES[world.size], number])
             weighed = _node_hours(nodes, number, of_day)
             connection.register("weighed", weighed)
             connection.execute(
@@ -132,7 +132,7 @@ def _make(world: World, progress: Callable[[str], None]) -> None:
                 if number == 0
                 else "insert into int_node_hours__weighed_v2 from weighed"
             )
-            table = _pod_hours(nodes, pods, number, of_day)
+            table = pod_hours(nodes, pods, number, of_day)
             write_table(table, folder / f"{day.isoformat()}.parquet")
             progress(f"making {world.size}: {day}, {len(table):,} pod-hours")
     with world.lake.replace("accelerator_equivalents", MONTH) as folder:
@@ -140,7 +140,7 @@ def _make(world: World, progress: Callable[[str], None]) -> None:
 
 
 @dataclass(frozen=True)
-class _Nodes:
+class Nodes:
     """n-long arrays; ids ascend."""
 
     ids: list[str]
@@ -150,22 +150,23 @@ class _Nodes:
     last_hour: NDArray[np.int64]
 
     @classmethod
-    def drawn(cls, draw: np.random.Generator, count: int) -> _Nodes:
+    def drawn(cls, draw: np.random.Generator, count: int) -> Nodes:
+        """Nodes that stay the month, and nodes that come and go."""
         ids = sorted(f"i-{number:017x}" for number in draw.integers(0, 2**62, count))
         stays = draw.random(count) < 0.7
-        first = np.where(stays, 0, draw.integers(0, _HOURS - 24, count))
-        lasts = np.where(stays, _HOURS, draw.exponential(300, count).astype(int) + 1)
+        first = np.where(stays, 0, draw.integers(0, HOURS - 24, count))
+        lasts = np.where(stays, HOURS, draw.exponential(300, count).astype(int) + 1)
         return cls(
             ids=ids,
-            kind=draw.choice(len(_TYPES), count, p=[row[-1] for row in _TYPES]),
-            paying=draw.choice(len(_PAYING_SHARES), count, p=_PAYING_SHARES),
+            kind=draw.choice(len(TYPES), count, p=[row[-1] for row in TYPES]),
+            paying=draw.choice(len(PAYING_SHARES), count, p=PAYING_SHARES),
             first_hour=first,
-            last_hour=np.minimum(first + lasts, _HOURS),
+            last_hour=np.minimum(first + lasts, HOURS),
         )
 
 
 @dataclass(frozen=True)
-class _Pods:
+class Pods:
     """p-long arrays, ordered by node and then by uid."""
 
     node: NDArray[np.int32]
@@ -179,7 +180,7 @@ class _Pods:
     is_measured: NDArray[np.bool_]
 
     @classmethod
-    def drawn(cls, draw: np.random.Generator, nodes: _Nodes) -> _Pods:
+    def drawn(cls, draw: np.random.Generator, nodes: Nodes) -> Pods:
         """Places on nodes, each taken by one pod after another."""
         count = len(nodes.ids)
         places = np.minimum(draw.lognormal(3.0, 0.5, count).astype(int) + 1, _MOST_PODS)
@@ -187,12 +188,12 @@ class _Pods:
         node = np.repeat(np.arange(count), places)
         rank = np.arange(len(node)) - np.repeat(np.cumsum(places) - places, places)
         lives = draw.geometric(1 / 14, (len(node), 90)).astype(np.int32)
-        lives[rank < 3] = _HOURS
+        lives[rank < 3] = HOURS
         ends = np.cumsum(lives, axis=1, dtype=np.int32) + nodes.first_hour[node][:, None]
         starts = ends - lives
         last = nodes.last_hour[node][:, None]
         place, turn = np.nonzero((starts < last) & (draw.random(lives.shape) < 0.78))
-        devices_of_kind = np.array([row[1] for row in _TYPES])
+        devices_of_kind = np.array([row[1] for row in TYPES])
         holds = (rank < devices_of_kind[nodes.kind[node]]) & (draw.random(len(node)) < 0.7)
         uid = draw.integers(0, 2**62, len(place))
         order = np.lexsort((uid, node[place]))
@@ -210,7 +211,7 @@ class _Pods:
         )
 
 
-def _node_hours(nodes: _Nodes, day: int, draw: np.random.Generator) -> pa.Table:
+def _node_hours(nodes: Nodes, day: int, draw: np.random.Generator) -> pa.Table:
     """Node-hours of one day, hour by hour, weighed by version 2."""
     hours = np.arange(24 * day, 24 * day + 24)[:, None]
     hour, node = np.nonzero((nodes.first_hour <= hours) & (hours < nodes.last_hour))
@@ -218,31 +219,31 @@ def _node_hours(nodes: _Nodes, day: int, draw: np.random.Generator) -> pa.Table:
     rows = len(node)
     kind = nodes.kind[node]
     is_cut = hour == nodes.last_hour[node] - 1
-    share_of_hour = np.where(is_cut & (hour < _HOURS - 1), draw.random(rows), 1.0)
-    capacity = np.array([(row[1], row[3], row[4]) for row in _TYPES])[kind]
+    share_of_hour = np.where(is_cut & (hour < HOURS - 1), draw.random(rows), 1.0)
+    capacity = np.array([(row[1], row[3], row[4]) for row in TYPES])[kind]
     is_accelerated = capacity[:, 0] > 0
     weights = np.where(is_accelerated[:, None], [[9.0, 0.9, 0.1]], [[0.0, 9.0, 1.0]])
     parts = weights * capacity
     parts /= parts.sum(axis=1, keepdims=True)
-    public = np.array([row[5] for row in _TYPES])[kind] * share_of_hour
-    rates = np.array([(*rates, 1.0) for rates in _BASIS_RATES.values()])[nodes.paying[node]]
+    public = np.array([row[5] for row in TYPES])[kind] * share_of_hour
+    rates = np.array([(*rates, 1.0) for rates in BASIS_RATES.values()])[nodes.paying[node]]
     usd = public[:, None] * rates
     usd[draw.random(rows) < 0.001, 0] *= -1
     columns: dict[str, pa.Array] = {
         "billing_month": pa.array([MONTH.start.date()] * rows, pa.date32()),
-        "payer_account_id": _coded(node % 2, ["111122223333", "444455556666"]),
-        "usage_account_id": _coded(node % 4, [f"{n}" * 12 for n in range(5, 9)]),
-        "region_code": _coded(node % 3, ["eu-central-1", "us-east-1", "us-west-2"]),
-        "usage_type_prefix": _coded(node % 3, ["EUC1", "USE1", "USW2"]),
-        "instance_id": _coded(node, nodes.ids),
-        "instance_type": _coded(kind, [row[0] for row in _TYPES]),
-        "cluster_name": _coded(node % 3, [None, "blue", "green"]),
-        "node_name": _coded(node, [f"ip-{n}.ec2.internal" for n in range(len(nodes.ids))]),
-        "sharing_labels": _coded(np.zeros(rows, np.int64), ["{}"]),
+        "payer_account_id": coded(node % 2, ["111122223333", "444455556666"]),
+        "usage_account_id": coded(node % 4, [f"{n}" * 12 for n in range(5, 9)]),
+        "region_code": coded(node % 3, ["eu-central-1", "us-east-1", "us-west-2"]),
+        "usage_type_prefix": coded(node % 3, ["EUC1", "USE1", "USW2"]),
+        "instance_id": coded(node, nodes.ids),
+        "instance_type": coded(kind, [row[0] for row in TYPES]),
+        "cluster_name": coded(node % 3, [None, "blue", "green"]),
+        "node_name": coded(node, [f"ip-{n}.ec2.internal" for n in range(len(nodes.ids))]),
+        "sharing_labels": coded(np.zeros(rows, np.int64), ["{}"]),
         "usage_hour": _hours(hour),
         "method_version": pa.array(np.full(rows, 2, np.int32)),
         "accelerators": pa.array(capacity[:, 0]),
-        "accelerator_memory_gib": pa.array(np.array([row[2] for row in _TYPES])[kind]),
+        "accelerator_memory_gib": pa.array(np.array([row[2] for row in TYPES])[kind]),
     }
     for index, resource in enumerate(RESOURCES):
         columns[f"{resource}_weight"] = pa.array(weights[:, index])
@@ -257,7 +258,7 @@ def _node_hours(nodes: _Nodes, day: int, draw: np.random.Generator) -> pa.Table:
     return table
 
 
-def _pod_hours(nodes: _Nodes, pods: _Pods, day: int, draw: np.random.Generator) -> pa.Table:
+def pod_hours(nodes: Nodes, pods: Pods, day: int, draw: np.random.Generator) -> pa.Table:
     """Pod-hours of one day in the order of the key, strings as dictionaries."""
     first, last = 24 * day, 24 * day + 24
     present = np.flatnonzero((pods.first_hour < last) & (pods.last_hour > first))
@@ -266,7 +267,7 @@ def _pod_hours(nodes: _Nodes, pods: _Pods, day: int, draw: np.random.Generator) 
     pod = np.repeat(np.arange(len(present)), hours)
     hour = np.repeat(begins - (np.cumsum(hours) - hours), hours) + np.arange(len(pod))
     order = np.argsort(
-        pods.node[present][pod].astype(np.int64) * _HOURS + hour, kind="stable"
+        pods.node[present][pod].astype(np.int64) * HOURS + hour, kind="stable"
     )
     pod, hour = pod[order], hour[order]
     chosen = present[pod]
@@ -285,20 +286,20 @@ def _pod_hours(nodes: _Nodes, pods: _Pods, day: int, draw: np.random.Generator) 
     ]
     workloads = range(1000)
     columns: dict[str, pa.Array] = {
-        "cluster_name": _coded(node % 2, ["blue", "green"]),
+        "cluster_name": coded(node % 2, ["blue", "green"]),
         "account_id": pa.nulls(rows, STRING),
         "region": pa.nulls(rows, STRING),
-        "node_name": _coded(node, [f"ip-{n}.ec2.internal" for n in range(len(nodes.ids))]),
-        "instance_id": _coded(node, nodes.ids),
+        "node_name": coded(node, [f"ip-{n}.ec2.internal" for n in range(len(nodes.ids))]),
+        "instance_id": coded(node, nodes.ids),
         "usage_hour": _hours(hour),
-        "namespace": _coded(workload % 60, [f"team-{n}" for n in range(60)]),
-        "pod_name": _coded(pod, names),
-        "pod_uid": _coded(pod, uids),
-        "workload_type": _coded(
+        "namespace": coded(workload % 60, [f"team-{n}" for n in range(60)]),
+        "pod_name": coded(pod, names),
+        "pod_uid": coded(pod, uids),
+        "workload_type": coded(
             workload % 4, ["DaemonSet", "Deployment", "Job", "PyTorchJob"]
         ),
-        "workload_name": _coded(workload, [_workload(n) for n in workloads]),
-        "deployment": _coded(
+        "workload_name": coded(workload, [_workload(n) for n in workloads]),
+        "deployment": coded(
             workload, [_workload(n) if n % 4 == 1 else None for n in workloads]
         ),
         "bound_seconds": pa.array(seconds),
@@ -308,13 +309,13 @@ def _pod_hours(nodes: _Nodes, pods: _Pods, day: int, draw: np.random.Generator) 
         "memory_used_gib": pa.array(
             (pods.memory[chosen] + 0.05) * draw.random(rows) * 1.2, mask=unmeasured
         ),
-        "accelerators_requested": _coded(
+        "accelerators_requested": coded(
             (devices > 0).astype(np.int64), ["{}", '{"nvidia.com/gpu":1.0}']
         ),
         "accelerators_used": pa.array(
             devices * draw.random(rows), mask=unmeasured | (devices == 0)
         ),
-        "labels": _coded(
+        "labels": coded(
             workload,
             [
                 f'{{"app":"{_workload(n)}","model":"m-{n % 40}","team":"team-{n % 60}"}}'
@@ -337,7 +338,7 @@ def _equivalents() -> pa.Table:
                 "rule": "whole",
                 "is_recognized": True,
             }
-            for row in _TYPES
+            for row in TYPES
             if row[1]
         ],
         schema=ACCELERATOR_EQUIVALENTS,
@@ -359,7 +360,7 @@ def _hours(hour: NDArray[np.int64]) -> pa.Array:
     return pa.array(first + hour.astype(np.int64) * HOUR_US).cast(pa.timestamp("us"))
 
 
-def _coded(codes: NDArray[np.int64], values: list[str | None]) -> pa.DictionaryArray:
+def coded(codes: NDArray[np.int64], values: Sequence[str | None]) -> pa.DictionaryArray:
     """Codes of values as text; a value of None is a null of the column."""
     places = {
         value: place
