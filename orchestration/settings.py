@@ -68,8 +68,9 @@ class Settings(BaseSettings):
     )
     engine: Literal["local", "spark"] = Field(
         default="local",
-        description="What runs the heavy split of node-hours among pods. spark: the Spark"
-        " Connect server that SPARK_REMOTE names, else Spark in this process.",
+        description="What runs dbt's models and the heavy split of node-hours among pods."
+        " spark: the Spark Connect server that SPARK_REMOTE names, else Spark in this"
+        " process.",
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("team", "cost_center", "model"),
