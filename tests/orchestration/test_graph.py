@@ -52,6 +52,13 @@ def test_every_column_is_described_and_every_border_is_typed(spec: dg.AssetSpec)
     assert is_inside or [column.name for column in columns if column.type == "?"] == []
 
 
+def test_every_check_has_a_name_that_a_person_can_read() -> None:
+    """Left to itself, dbt spells a test's columns in its name."""
+    names = {check.name for step in STEPS for check in step.check_specs}
+    assert names
+    assert {name for name in names if len(name) > 48} == set()
+
+
 def test_data_flows_one_way_through_the_rooms() -> None:
     room = {spec.key: spec.group_name or "" for spec in SPECS}
     against_the_flow = {
