@@ -16,12 +16,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
+from packaging.version import Version
 
 from orchestration.column_lineage import Origins, trace_columns
 from orchestration.errors import PodledgerError
@@ -41,10 +43,21 @@ DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 project = DbtProject(project_dir=DBT_PROJECT_DIR)
 
 
+class _InstalledDbt(DbtCliResource):
+    """dbt's command, whose version is that of the package beside it.
+
+    The parent asks a process of its own for the version: two seconds a close.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(version("dbt-core"))
+
+
 def dbt_resource() -> DbtCliResource:
     """The dbt of this very Python environment, whatever ``PATH`` says."""
-    return DbtCliResource(
-        project_dir=project,
+    return _InstalledDbt(
+        project_dir=os.fspath(DBT_PROJECT_DIR),
         dbt_executable=os.fspath(DBT_EXECUTABLE),
         profiles_dir=os.fspath(DBT_PROJECT_DIR),
     )
