@@ -1,10 +1,5 @@
+-- The source stands in each branch: a CTE that is read thrice is kept, whole, in memory.
 with
-
-pod_costs as (
-
-    select * from {{ source('split', 'pod_costs') }}
-
-),
 
 {% for resource in resources() -%}
 {{ resource }}_items as (
@@ -37,7 +32,7 @@ pod_costs as (
         {{ resource }}_{{ basis }}_unused_usd as {{ basis }}_unused_usd
         {{- ',' if not loop.last }}
         {% endfor %}
-    from pod_costs
+    from {{ source('split', 'pod_costs') }}
     {% if resource == 'accelerator' -%}
     where is_accelerated
     {%- endif %}

@@ -17,13 +17,14 @@ pod_costs as (
 ),
 
 -- Keys are compared by a digest of 64 bits first, which is small enough to count a month
--- by; what agrees in it is then compared in full.
+-- by; what agrees in it is then compared in full. The source is read twice: a CTE that is
+-- used twice would be kept, money and all, in memory.
 suspects as (
 
     select
         billing_month,
         {{ digest_of(['instance_id', 'usage_hour', 'pod_uid']) }} as key_digest
-    from pod_costs
+    from {{ source('split', 'pod_costs') }}
     group by billing_month, {{ digest_of(['instance_id', 'usage_hour', 'pod_uid']) }}
     having count(*) > 1
 
