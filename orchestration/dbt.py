@@ -40,6 +40,8 @@ WAREHOUSE_POOL = "warehouse"
 
 DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 
+_MADE_BY_DBT = frozenset({"target", "logs"})
+
 project = DbtProject(project_dir=DBT_PROJECT_DIR)
 
 
@@ -154,15 +156,12 @@ _LINEAGE = "column_lineage.json"
 
 def _project_digest() -> str:
     digest = hashlib.sha256()
-    for path in sorted(DBT_PROJECT_DIR.rglob("*")):
-        inside = path.relative_to(DBT_PROJECT_DIR)
-        if inside.parts[0] in {"target", "logs"} or path.suffix not in {
-            ".sql",
-            ".yml",
-            ".csv",
-        }:
-            continue
-        digest.update(os.fspath(inside).encode() + b"\0" + path.read_bytes() + b"\0")
+    # Folders of other runs come and go in target/, so it is not even looked into.
+    rooms = [path for path in DBT_PROJECT_DIR.iterdir() if path.name not in _MADE_BY_DBT]
+    for path in sorted(path for room in rooms for path in (room, *room.rglob("*"))):
+        if path.suffix in {".sql", ".yml", ".csv"}:
+            inside = os.fspath(path.relative_to(DBT_PROJECT_DIR))
+            digest.update(inside.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
