@@ -5,6 +5,7 @@ Run ``make pictures``, and look at each picture before it is kept.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ _WAIT_MS = 120_000
 def main() -> None:
     """Close the sample month in a home that is thrown away, and take every picture."""
     IMAGES.mkdir(parents=True, exist_ok=True)
+    # make names the deployment's own, which is to know nothing of this month.
+    os.environ.pop("DAGSTER_HOME", None)
     with TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder), _env_file=None)
         close_month(OCTOBER, settings, print)
@@ -64,6 +67,7 @@ def _chart(page: Page, address: str) -> None:
 
 
 def _columns(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 960})
     page.goto(f"{address}/assets/fct_split_line_items")
     row = page.get_by_role("row").filter(has_text="column_lineage")
     row.get_by_text("[Show Markdown]").click()
