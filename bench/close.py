@@ -59,7 +59,7 @@ class Step:
 
 
 def main() -> int:
-    """Measure one close; gives the exit code of ``podledger close``."""
+    """Measure one close, print it, and keep it as JSON; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.close", description=__doc__)
     parser.add_argument("--size", choices=sorted(NODES), default="S")
     size = parser.parse_args().size
@@ -101,6 +101,7 @@ def measure_close(delivery: Delivery, progress: Callable[[str], None]) -> list[S
         while process.poll() is None:
             looks.append(_look(process.pid))
             progress(f"closing {delivery.size}: {time.time() - started:,.0f} s")
+            # The kernel keeps no peak of a family of processes, so it is looked at.
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         if process.returncode:
             said.seek(0)

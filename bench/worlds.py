@@ -55,14 +55,14 @@ TYPES = (
 )
 """Capacities and prices of the order of AWS's; the figures weigh nothing here."""
 
-BASIS_RATES = {
+_BASIS_RATES = {
     # of the public price: unblended, amortized, net amortized
     "on demand": (1.0, 1.0, 0.93),
     "spot": (0.35, 0.35, 0.3255),
     "savings plan": (1.0, 0.72, 0.6696),
     "reservation": (0.0, 0.62, 0.5766),
 }
-PAYING_SHARES = (0.4, 0.15, 0.3, 0.15)
+_PAYING_SHARES = (0.4, 0.15, 0.3, 0.15)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Nodes:
         return cls(
             ids=ids,
             kind=draw.choice(len(TYPES), count, p=[row[-1] for row in TYPES]),
-            paying=draw.choice(len(PAYING_SHARES), count, p=PAYING_SHARES),
+            paying=draw.choice(len(_PAYING_SHARES), count, p=_PAYING_SHARES),
             first_hour=first,
             last_hour=np.minimum(first + lasts, HOURS),
         )
@@ -226,7 +226,7 @@ def _node_hours(nodes: Nodes, day: int, draw: np.random.Generator) -> pa.Table:
     parts = weights * capacity
     parts /= parts.sum(axis=1, keepdims=True)
     public = np.array([row[5] for row in TYPES])[kind] * share_of_hour
-    rates = np.array([(*rates, 1.0) for rates in BASIS_RATES.values()])[nodes.paying[node]]
+    rates = np.array([(*rates, 1.0) for rates in _BASIS_RATES.values()])[nodes.paying[node]]
     usd = public[:, None] * rates
     usd[draw.random(rows) < 0.001, 0] *= -1
     columns: dict[str, pa.Array] = {

@@ -55,5 +55,6 @@ def wait_for_two_ended_runs(address: str) -> list[dict[str, object]]:
         assert len(runs) <= 2, f"one of them was retried: {runs}"
         if len(runs) == 2 and all(run["endTime"] for run in runs):
             return runs
+        # Runs are processes of Dagster's daemon, which tells nobody that one ended.
         time.sleep(0.5)
     raise AssertionError(f"two runs did not end within five minutes: {runs}")
