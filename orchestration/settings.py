@@ -26,6 +26,9 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
 
+EngineName = Literal["local", "spark"]
+"""What runs the heavy work: this machine, or Spark."""
+
 
 class Settings(BaseSettings):
     """Where the bill and the pods come from, where results go, and how to split.
@@ -66,11 +69,11 @@ class Settings(BaseSettings):
     method: Literal[1, 2, 3] = Field(
         default=2, description="Version of the split that a month is closed with."
     )
-    engine: Literal["local", "spark"] = Field(
+    engine: EngineName = Field(
         default="local",
-        description="What runs dbt's models and the heavy split of node-hours among pods."
-        " spark: the Spark Connect server that SPARK_REMOTE names, else Spark in this"
-        " process.",
+        description="What reads the bill's files, runs dbt's models and splits node-hours"
+        " among pods. spark: the Spark Connect server that SPARK_REMOTE names, else Spark"
+        " in this process.",
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("team", "cost_center", "model"),

@@ -14,6 +14,7 @@ from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
+from tests.spark_server import SparkServer, running_spark_server
 from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
 
 _SKIPPED: list[str] = []
@@ -104,6 +105,20 @@ def aws(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         urllib.request.Request(f"{moto_address}/moto-api/reset", method="POST"), timeout=10
     ).close()
     boto3.DEFAULT_SESSION = None
+
+
+@pytest.fixture(scope="session")
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkServer]:
+    """A real Spark Connect server on loopback, for the session."""
+    with running_spark_server(tmp_path_factory.mktemp("spark")) as server:
+        yield server
+
+
+@pytest.fixture
+def connected(spark_server: SparkServer, monkeypatch: pytest.MonkeyPatch) -> SparkServer:
+    """The server, and ``SPARK_REMOTE`` that names it."""
+    monkeypatch.setenv("SPARK_REMOTE", spark_server.address)
+    return spark_server
 
 
 @pytest.fixture(scope="session")

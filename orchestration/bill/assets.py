@@ -53,7 +53,7 @@ def bill(
     inputs = resolve_inputs(settings, month)
     deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
     lake = Lake(settings.home, settings.remote)
-    read = read_bill(deliveries, month, lake, context.log.info)
+    read = read_bill(deliveries, month, lake, context.log.info, settings.engine)
     delivered = table(
         ("export", "layout", "delivery", "files", "bytes", "root"),
         [

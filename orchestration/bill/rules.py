@@ -8,12 +8,14 @@ for the lines that carry an instance.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.bill.cells import BadCellError, printed
+from orchestration.bill.exports import Delivery
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 
@@ -54,38 +56,51 @@ def carries_instance(lines: pa.Table) -> pa.BooleanArray:
     )
 
 
+@dataclass
+class Traits:
+    """What the rules over all exports ask of a file's lines."""
+
+    accounts: set[tuple[str | None, str | None]] = field(default_factory=set)
+    """Pairs of payer and usage account that occur."""
+
+    has_instances: bool = False
+    has_resource_ids: bool = False
+
+    def add(self, lines: pa.Table) -> None:
+        """Take note of lines in normal form."""
+        self.accounts |= _accounts(lines)
+        self.has_instances |= bool(pc.any(_is_instance_usage(lines)).as_py())
+        self.has_resource_ids |= lines["line_item_resource_id"].null_count < lines.num_rows
+
+
 class BillRules:
-    """Rules over all exports of a month together, fed with their lines table by table."""
+    """Rules over all exports of a month together, fed with what their files came to."""
 
     def __init__(self, month: Month) -> None:
         self._month = month
-        self._export_of: dict[tuple[str | None, str | None], tuple[int, str]] = {}
+        self._delivery_of: dict[tuple[str | None, str | None], Delivery] = {}
         self._with_instances: set[str] = set()
         self._with_resource_ids: set[str] = set()
 
-    def add(self, lines: pa.Table, number: int, export: str) -> None:
-        """Take note of lines.
-
-        Args:
-            lines: Lines in normal form.
-            number: The export's place among the month's exports.
-            export: The export as the reader of an error knows it.
+    def add(self, traits: Traits, delivery: Delivery) -> None:
+        """Take note of a file of a delivery.
 
         Raises:
             PodledgerError: Another export has lines of the same account, too.
         """
-        if lines["line_item_resource_id"].null_count < lines.num_rows:
+        export = _name_of(delivery)
+        if traits.has_resource_ids:
             self._with_resource_ids.add(export)
-        if pc.any(_is_instance_usage(lines)).as_py():
+        if traits.has_instances:
             self._with_instances.add(export)
-        for account in _accounts(lines):
-            other_number, other = self._export_of.setdefault(account, (number, export))
-            if other_number != number:
+        for account in sorted(traits.accounts, key=str):
+            other = self._delivery_of.setdefault(account, delivery)
+            if other is not delivery:
                 payer, usage = account
                 raise PodledgerError(
-                    f"The exports {other} and {export} both hold lines of account {usage}"
-                    f" under payer {payer}, and these would count twice. Take one of the"
-                    " two out of PODLEDGER_BILL."
+                    f"The exports {_name_of(other)} and {export} both hold lines of"
+                    f" account {usage} under payer {payer}, and these would count twice."
+                    " Take one of the two out of PODLEDGER_BILL."
                 )
 
     def finish(self) -> None:
@@ -94,7 +109,7 @@ class BillRules:
         Raises:
             PodledgerError: The bill has no line, or an export has no resource ids.
         """
-        if not self._export_of:
+        if not self._delivery_of:
             raise PodledgerError(
                 f"The bill of {self._month} has no line at all: every file that was"
                 " delivered is empty. Wait for AWS's next delivery, or correct"
@@ -102,13 +117,19 @@ class BillRules:
             )
         exports = sorted(self._with_instances - self._with_resource_ids)
         if not self._with_resource_ids:
-            exports = sorted({export for _, export in self._export_of.values()})
+            exports = sorted({_name_of(one) for one in self._delivery_of.values()})
         if exports:
             raise PodledgerError(
                 f"No line of {' or '.join(exports)} has a resource id for {self._month}, so"
                 " no cost can be found for an instance. Include resource ids in the export,"
                 " with hourly granularity, and have AWS deliver the month again."
             )
+
+
+def _name_of(delivery: Delivery) -> str:
+    """An export as the reader of an error knows it."""
+    place = delivery.manifest or delivery.files[0].name
+    return f"{delivery.export} ({place}) of {delivery.root}"
 
 
 def _check_keys(lines: pa.Table) -> None:

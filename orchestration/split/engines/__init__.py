@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.settings import EngineName
 from orchestration.split.pieces import Progress, SplitResult
-
-EngineName = Literal["local", "spark"]
 
 
 class SplitMonth(Protocol):

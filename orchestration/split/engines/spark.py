@@ -2,8 +2,7 @@
 
 Holds what Spark moves, and how its work becomes the month in the lake. Node-hours and pods
 of a piece meet in one task, which splits and writes them (``spark_pieces``); only its
-account of them comes back. A task may die, run twice, or run on after it was given up: a
-file counts if the account that Spark accepted names it, and no other does.
+account of them comes back (``spark_files``).
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -23,6 +21,7 @@ from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import POD_COSTS
+from orchestration.spark_files import accept, exchange_folder
 from orchestration.spark_session import open_spark
 from orchestration.split.engines.spark_pieces import (
     ACCOUNTS,
@@ -79,10 +78,7 @@ def split_month(
     pod_files = pod_files_by_day(lake, month)
     pods_by_day = {day: pq.read_metadata(path).num_rows for day, path in pod_files.items()}
     pieces_a_day = max(1, math.ceil(max(pods_by_day.values()) / piece_rows))
-    incoming = lake.root / ".incoming"
-    incoming.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=incoming, prefix="spark-") as name:
-        exchange = Path(name)
+    with exchange_folder(lake) as exchange:
         with open_node_hours(warehouse, month, method_version) as reader:
             days = sorted({*reader.days(), *pod_files})
             node_hours = reader.copy(exchange / "node_hours.parquet")
@@ -196,15 +192,7 @@ def _commit(accounts: Sequence[Account], exchange: Path, lake: Lake, month: Mont
         folders = {"pod_costs": pod_costs, "unallocated_costs": unallocated_costs}
         for account in accounts:
             for table, file in account.files.items():
-                written = exchange / file.name
-                if not written.is_file() or written.stat().st_size != file.size_bytes:
-                    raise PodledgerError(
-                        f"A task of Spark wrote {file.size_bytes:,} bytes to {written}, and"
-                        " here they are not. Nothing of it is in the lake. PODLEDGER_HOME"
-                        " must be one folder, at the same path, for podledger and for all"
-                        " executors: a shared file system (deploy/spark.md)."
-                    )
-                written.rename(folders[table] / f"{account.name}.parquet")
+                accept(file, exchange, folders[table] / f"{account.name}.parquet")
         if not any("pod_costs" in account.files for account in accounts):
             with TableFile(pod_costs / f"{month.days[0]}.parquet", POD_COSTS):
                 pass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import chain, groupby, pairwise
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.errors import PodledgerError
+from orchestration.spark_files import LeftFile, attempt_path
 from orchestration.split.batch import Scratch
 from orchestration.split.node_hours import NodeHours
 from orchestration.split.pieces import Totals, split_piece
@@ -55,14 +55,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class File:
-    """A file of one attempt."""
-
-    name: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
 class Account:
     """What became of one piece.
 
@@ -79,7 +71,7 @@ class Account:
     day: dt.date
     place: int
     totals: Totals = field(default_factory=Totals)
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, LeftFile] = field(default_factory=dict)
     error: str | None = None
 
     @property
@@ -103,7 +95,7 @@ class Account:
             day=dt.date.fromisoformat(facts["day"]),
             place=facts["place"],
             totals=Totals(**totals),
-            files={table: File(**file) for table, file in facts["files"].items()},
+            files={table: LeftFile(**file) for table, file in facts["files"].items()},
             error=facts["error"],
         )
 
@@ -149,9 +141,8 @@ def _split_piece(
 ) -> Account:
     days, place = divmod(piece, task.pieces_a_day)
     day = _EPOCH + dt.timedelta(days=days)
-    attempt = uuid.uuid4().hex
     paths = {
-        table: task.folder / f"{table}-{piece}-{attempt}.parquet"
+        table: attempt_path(task.folder, f"{table}-{piece}")
         for table in ("pod_costs", "unallocated_costs")
     }
     try:
@@ -167,11 +158,7 @@ def _split_piece(
         )
     except PodledgerError as error:
         return Account(piece, day, place, error=str(error))
-    files = {
-        table: File(path.name, path.stat().st_size)
-        for table, path in paths.items()
-        if path.exists()
-    }
+    files = {table: LeftFile.at(path) for table, path in paths.items() if path.exists()}
     return Account(piece, day, place, totals, files)
 
 

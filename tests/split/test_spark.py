@@ -16,27 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration import spark_session
-from orchestration.close.diff import compare
-from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.settings import Settings
 from orchestration.split.engines import engine_named, spark
-from tests.worlds import PAYERS
-
-OCTOBER = Month(2026, 10)
 
 
 def hour(day: int, of_day: int) -> dt.datetime:
     return dt.datetime(2026, 10, day, of_day)  # noqa: DTZ001 - the lake has no zones
-
-
-@pytest.fixture
-def connected(spark_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The server, and ``SPARK_REMOTE`` that names it."""
-    monkeypatch.setenv("SPARK_REMOTE", spark_server.address)
-    return spark_server
 
 
 def skewed(make: SimpleNamespace) -> tuple[list[Any], list[Any]]:
@@ -177,32 +162,6 @@ def test_what_is_wrong_with_the_input_is_told_as_the_local_engine_tells_it(
     assert str(by_spark.value) == str(local.value)
     assert "which is no amount" in str(local.value)
     assert world.contents() == before
-
-
-def test_a_whole_month_is_published_with_the_same_rows(
-    connected, closed_world: Publication, tmp_path
-):
-    folder = closed_world.path.parents[3]
-    published = close_month(
-        OCTOBER,
-        Settings(
-            bill=tuple(str(folder / payer) for payer in PAYERS),
-            pods=(str(folder / "pods"),),
-            home=tmp_path / "home",
-            engine="spark",
-        ),
-        lambda _: None,
-    )
-    assert list(compare(closed_world.path, published.path, lambda _: None)) == []
-
-
-@pytest.mark.slow
-def test_the_sample_month_is_published_with_the_same_rows(connected, tmp_path):
-    local, by_spark = (
-        close_month(OCTOBER, Settings(home=tmp_path / name, engine=name), lambda _: None)
-        for name in ("local", "spark")
-    )
-    assert list(compare(local.path, by_spark.path, lambda _: None)) == []
 
 
 def test_another_version_on_the_other_side_is_refused(connected, world, make, monkeypatch):

@@ -53,11 +53,11 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-@pytest.fixture(scope="session")
-def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkServer]:
-    """A server with two executors, each a process of its own.
+@contextlib.contextmanager
+def running_spark_server(folder: Path) -> Iterator[SparkServer]:
+    """A server with two executors, each a process of its own; it works in the folder.
 
-    In CI, doing without pyspark or Java is a failure.
+    Skips the test where pyspark or Java is missing. In CI that is a failure.
     """
     missing = [
         name
@@ -80,7 +80,6 @@ def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkServ
     import pyspark
 
     home = Path(pyspark.__file__).parent
-    folder = tmp_path_factory.mktemp("spark")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,0 +1,55 @@
+"""The whole house with its heavy work on Spark, against the same month without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from orchestration.close.diff import compare
+from orchestration.close.publish import Publication
+from orchestration.close.runner import close_month
+from orchestration.months import Month
+from orchestration.settings import Settings
+from tests.spark_server import SparkServer
+from tests.worlds import PAYERS
+
+OCTOBER = Month(2026, 10)
+
+
+def test_a_month_closed_on_spark_with_its_home_in_s3_is_published_with_the_same_rows(
+    connected: SparkServer, aws: str, closed_world: Publication, tmp_path: Path
+) -> None:
+    """Executors see the folder to work in; what is in S3 is podledger's to write."""
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="ledger")
+    inputs = closed_world.path.parents[3]
+    published = close_month(
+        OCTOBER,
+        Settings(
+            bill=tuple(str(inputs / payer) for payer in PAYERS),
+            pods=(str(inputs / "pods"),),
+            home="s3://ledger/finops",
+            work=tmp_path / "work",
+            engine="spark",
+        ),
+        lambda _: None,
+    )
+    assert list(compare(closed_world.path, published.path, lambda _: None)) == []
+    assert published.address.startswith("s3://ledger/finops/published/")
+    for table in ("raw/bill_lines", "pod_costs"):
+        prefix = f"finops/lake/{table}/billing_month=2026-10-01/"
+        found = client.list_objects_v2(Bucket="ledger", Prefix=prefix)["Contents"]
+        assert any(one["Key"].endswith(".parquet") for one in found)
+
+
+@pytest.mark.slow
+def test_the_sample_month_is_published_with_the_same_rows(
+    connected: SparkServer, tmp_path: Path
+) -> None:
+    local, by_spark = (
+        close_month(OCTOBER, Settings(home=tmp_path / name, engine=name), lambda _: None)
+        for name in ("local", "spark")
+    )
+    assert list(compare(local.path, by_spark.path, lambda _: None)) == []
