@@ -56,11 +56,10 @@ def first_difference(ours: Path, theirs: Path, is_sampled: bool = False) -> str 
 
 
 def _days(folder: Path) -> dict[str, list[Path]]:
-    """Files of each day: named after it, or in a folder that is (``day=2026-10-01``)."""
+    """Files of each day, whose names begin with it."""
     days: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        name = path.stem if path.parent == folder else path.parent.name
-        days.setdefault(name.removeprefix("day="), []).append(path)
+    for path in sorted(folder.glob("*.parquet")):
+        days.setdefault(path.name[: len("YYYY-MM-DD")], []).append(path)
     return days
 
 

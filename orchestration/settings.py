@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         " among pods. spark: the Spark Connect server that SPARK_REMOTE names, else Spark"
         " in this process.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="Files of the bill that are read, and days that are split, at once by"
+        " the local engine, each in a process of its own.",
+    )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("team", "cost_center", "model"),
         description="Labels that daily costs and reports keep, comma-separated.",

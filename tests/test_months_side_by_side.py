@@ -1,4 +1,4 @@
-"""Two months of a backfill are closed side by side, in one deployment and one lake."""
+"""Two months of a backfill, and their days, side by side in one deployment and lake."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUNS = "{ runsOrError { ... on Runs { results { status startTime endTime } } } }
 @pytest.mark.slow
 def test_two_months_of_a_backfill_are_closed_side_by_side(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, _env_file=None)
-    with serve(settings.home, {}) as address:
+    with serve(settings.home, {"PODLEDGER_PROCESSES": "2"}) as address:
         answer = ask(address, BACKFILL.format(AUGUST.key, SEPTEMBER.key))
         kind = answer["launchPartitionBackfill"]["__typename"]
         assert kind == "LaunchBackfillSuccess"

@@ -2,7 +2,7 @@
 
 A module has ``run(world, out) -> int``: read the world's ``raw/pod_hours`` and node-hours,
 write ``pod_costs``' columns into the folder ``out``, and give the pod-hours that were
-read. Exact ones write a file a day under the day's name, so that they can be compared.
+read. Exact ones write files whose names begin with the day, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ CONTENDERS = (
     Contender("duckdb_pass", Kind.PASS, "DuckDB's COPY with its defaults"),
     Contender("polars_pass", Kind.PASS, "Polars' sink with its defaults", "polars"),
     Contender(OURS, Kind.EXACT, "the split"),
+    Contender("podledger_2", Kind.EXACT, "the split, two days at a time"),
     Contender("duckdb_exact", Kind.EXACT, "SQL, HUGEINT, a day at a time", is_slow=True),
     Contender(
         "polars_exact", Kind.EXACT, "Int128, a day at a time", "polars", is_slow=True
@@ -74,5 +75,7 @@ CONTENDERS = (
         is_sampled=True,
         is_slow=True,
     ),
-    Contender("spark", Kind.EXACT, "the kernel in applyInArrow", "pyspark", is_slow=True),
+    Contender(
+        "spark", Kind.EXACT, "the split on Spark, in one JVM", "pyspark", is_slow=True
+    ),
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
+from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
 from orchestration.dbt import source_schema
@@ -53,7 +54,7 @@ def bill(
     inputs = resolve_inputs(settings, month)
     deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
     lake = Lake(settings.home, settings.remote)
-    read = read_bill(deliveries, month, lake, context.log.info, settings.engine)
+    read = read_bill(deliveries, month, lake, context.log.info, engine_of(settings))
     delivered = table(
         ("export", "layout", "delivery", "files", "bytes", "root"),
         [

@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.bill.engines import engine_named
+from orchestration.bill.engines import ReadFiles, local
 from orchestration.bill.exports import Delivery
 from orchestration.bill.files import FileRead, FileTask
 from orchestration.bill.rules import BillRules
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import BILL_FILES
-from orchestration.settings import EngineName
 
 _MOVED_DIGITS = BILL_FILES.field("rounding_moved_usd").type.scale
 
@@ -41,7 +40,7 @@ def read_bill(
     month: Month,
     lake: Lake,
     progress: Callable[[str], None] = lambda _: None,
-    engine: EngineName = "local",
+    read_files: ReadFiles = local.read_files,
 ) -> BillRead:
     """Read the month's deliveries into ``raw/bill_lines`` and ``raw/bill_files``.
 
@@ -54,7 +53,7 @@ def read_bill(
         month: The billing month of all of them.
         lake: Where the tables lie.
         progress: Told what is read.
-        engine: What reads the files.
+        read_files: What reads the files.
 
     Raises:
         PodledgerError: A file is damaged, lacks a column, or holds a cell that breaks a
@@ -71,7 +70,7 @@ def read_bill(
             FileTask(delivery, file, lines_folder / f"{number:05d}.parquet")
             for number, (delivery, file) in enumerate(of_month, start=1)
         ]
-        reads = engine_named(engine)(tasks, lake, progress)
+        reads = read_files(tasks, lake, progress)
         for task, read in zip(tasks, reads, strict=True):
             rules.add(read.traits, task.delivery)
             records.append(_record(task, read))

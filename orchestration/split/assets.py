@@ -26,7 +26,7 @@ from orchestration.months import Month
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings
 from orchestration.split.capacities import require_capacities
-from orchestration.split.engines import engine_named
+from orchestration.split.engines import engine_of
 from orchestration.split.overview import read_node_hours
 from orchestration.split.requests import write_equivalents
 
@@ -130,7 +130,7 @@ def pod_costs(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Apportion every node-hour among its pods, exactly."""
     month, lake = month_of(context), Lake(settings.home, settings.remote)
-    split = engine_named(settings.engine)(
+    split = engine_of(settings)(
         settings.warehouse,
         lake,
         month,

@@ -9,11 +9,13 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import BILL_FILES, BILL_LINES
+from orchestration.settings import Settings
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
 
@@ -114,6 +116,28 @@ def test_the_same_bill_gives_the_same_bytes(
         ]
 
     assert digests() == digests()
+
+
+def test_files_read_side_by_side_give_the_same_bytes(
+    root: Path, read: Callable, lake: Lake, october: Month, tmp_path: Path
+) -> None:
+    writers.legacy(root / "a", [line(), tax()], [scad()])
+    writers.cur2(root / "b", *([line(bill_payer_account_id="999999999999")],) * 4)
+
+    def files() -> dict[str, bytes]:
+        return {
+            f"{table}/{path.name}": path.read_bytes()
+            for table in ("raw/bill_lines", "raw/bill_files")
+            for path in lake.files(table, october)
+        }
+
+    in_turn = read(root)
+    expected = files()
+    deliveries = find_deliveries([str(root)], october, landing=tmp_path / "landing")
+    read_files = engine_of(Settings(processes=2))
+    assert read_bill(deliveries, october, lake, read_files=read_files) == in_turn
+    assert files() == expected
+    assert len(expected) == 7
 
 
 def test_reading_a_month_again_replaces_it(

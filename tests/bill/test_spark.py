@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import BillRead, read_bill
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.settings import EngineName, Settings
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
 from tests.spark_server import SparkServer
@@ -36,8 +38,9 @@ def find(tmp_path: Path, october: Month) -> Callable[..., list[Delivery]]:
 def by(lake: Lake, october: Month) -> Callable[..., tuple[BillRead, Contents]]:
     """Read deliveries by an engine; gives what was told, and what is in the lake then."""
 
-    def read_by(engine: str, deliveries: list[Delivery]) -> tuple[BillRead, Contents]:
-        read = read_bill(deliveries, october, lake, engine=engine)
+    def read_by(engine: EngineName, found: list[Delivery]) -> tuple[BillRead, Contents]:
+        chosen = engine_of(Settings(engine=engine))
+        read = read_bill(found, october, lake, read_files=chosen)
         return read, contents(lake)
 
     return read_by

@@ -185,6 +185,26 @@ def test_the_same_input_gives_the_same_bytes(world, make: SimpleNamespace) -> No
     assert len(first) == 2
 
 
+def test_days_side_by_side_give_the_same_bytes(world, make: SimpleNamespace) -> None:
+    nodes = [
+        make.node_hour(instance_id=node, usage_hour=hour(day, 5))
+        for day in range(1, 8)
+        for node in ("i-1", "i-2")
+    ]
+    pods = [
+        make.pod_hour(f"uid-{uid}", "i-1", usage_hour=hour(day, 5))
+        for day in (1, 2, 4, 7)
+        for uid in range(day)
+    ]
+    told: list[str] = []
+    in_turn = world.write(nodes, pods).split()
+    expected = world.contents()
+    side_by_side = world.split(processes=2, progress=told.append)
+    assert side_by_side == in_turn
+    assert world.contents() == expected
+    assert [line[:10] for line in told] == [f"2026-10-0{day}" for day in range(1, 8)]
+
+
 def test_row_groups_and_batches_may_cut_a_node_hour_anywhere(
     world, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,8 +277,9 @@ def test_a_warehouse_that_is_not_there_is_told_in_a_paragraph(
         world.split()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_a_split_that_fails_on_its_last_day_leaves_the_month_that_was_there(
-    world, make: SimpleNamespace
+    world, make: SimpleNamespace, processes: int
 ) -> None:
     nodes = [make.node_hour(usage_hour=hour(day, 0)) for day in (1, 2)]
     pods = [make.pod_hour(usage_hour=hour(day, 0)) for day in (1, 2)]
@@ -266,7 +287,7 @@ def test_a_split_that_fails_on_its_last_day_leaves_the_month_that_was_there(
     before = world.contents()
     pods[1]["vcpu_requested"] = -1.0
     with pytest.raises(PodledgerError, match="which is no amount"):
-        world.write(nodes, pods).split()
+        world.write(nodes, pods).split(processes=processes)
     assert world.contents() == before
     assert len(before) == 4
     assert not list((world.lake.root / ".incoming").iterdir())

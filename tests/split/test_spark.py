@@ -17,7 +17,7 @@ import pytest
 
 from orchestration import spark_session
 from orchestration.errors import PodledgerError
-from orchestration.split.engines import engine_named, spark
+from orchestration.split.engines import spark
 
 
 def hour(day: int, of_day: int) -> dt.datetime:
@@ -206,6 +206,4 @@ def test_without_pyspark_the_user_is_told_what_to_install(world, make, monkeypat
     monkeypatch.setitem(sys.modules, "pyspark", None)
     world.write([make.node_hour()])
     with pytest.raises(PodledgerError, match=r"Install podledger\[spark\]"):
-        engine_named("spark")(
-            world.warehouse, world.lake, world.month, 2, progress=lambda _: None
-        )
+        split_by_spark(world)

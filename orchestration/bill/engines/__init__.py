@@ -7,12 +7,13 @@ means, so that every engine keeps the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
+from functools import partial
 from typing import Protocol
 
+from orchestration.bill.engines import local
 from orchestration.bill.files import FileRead, FileTask
 from orchestration.lake import Lake
-from orchestration.settings import EngineName
+from orchestration.settings import Settings
 
 
 class ReadFiles(Protocol):
@@ -33,7 +34,10 @@ class ReadFiles(Protocol):
         """
 
 
-def engine_named(name: EngineName) -> ReadFiles:
-    """The engine of that name, imported only now: a laptop needs no Spark."""
-    read_files: ReadFiles = import_module(f"{__name__}.{name}").read_files
-    return read_files
+def engine_of(settings: Settings) -> ReadFiles:
+    """The engine that was chosen, imported only now: a laptop needs no Spark."""
+    if settings.engine == "spark":
+        from orchestration.bill.engines import spark
+
+        return spark.read_files
+    return partial(local.read_files, processes=settings.processes)

@@ -6,13 +6,14 @@ arithmetic: that is ``split.batch``'s, so that every engine books the same units
 
 from __future__ import annotations
 
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from orchestration.lake import Lake
 from orchestration.months import Month
-from orchestration.settings import EngineName
+from orchestration.settings import Settings
+from orchestration.split.engines import local
 from orchestration.split.pieces import Progress, SplitResult
 
 
@@ -30,7 +31,10 @@ class SplitMonth(Protocol):
         """Split the month."""
 
 
-def engine_named(name: EngineName) -> SplitMonth:
-    """The engine of that name, imported only now: a laptop needs no Spark."""
-    split_month: SplitMonth = import_module(f"{__name__}.{name}").split_month
-    return split_month
+def engine_of(settings: Settings) -> SplitMonth:
+    """The engine that was chosen, imported only now: a laptop needs no Spark."""
+    if settings.engine == "spark":
+        from orchestration.split.engines import spark
+
+        return spark.split_month
+    return partial(local.split_month, processes=settings.processes)

@@ -1,16 +1,21 @@
-"""The local engine: one process, a day at a time, memory that the month does not grow.
+"""The local engine: a day at a time, in memory that the month does not grow.
 
 Holds what is read and written in which order. What becomes of a day is ``split.pieces``'.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.processes import side_by_side
 from orchestration.split.batch import Scratch
-from orchestration.split.node_hours import open_node_hours
+from orchestration.split.node_hours import NodeHours, open_node_hours
 from orchestration.split.pieces import (
     Progress,
     SplitResult,
@@ -22,19 +27,40 @@ from orchestration.split.pod_hours import read_batches
 from orchestration.split.requests import Equivalents
 
 
+@dataclass(frozen=True)
+class _Day:
+    """A day of the month, and where its rows come from and go.
+
+    Attributes:
+        day: The day.
+        node_hours: Its node-hours.
+        pod_hours_file: Its file of ``raw/pod_hours``, if it has one.
+        pod_costs_file: New file of ``pod_costs``.
+        unallocated_file: New file of ``unallocated_costs``.
+    """
+
+    day: dt.date
+    node_hours: NodeHours
+    pod_hours_file: Path | None
+    pod_costs_file: Path
+    unallocated_file: Path
+
+
 def split_month(
     warehouse: Path,
     lake: Lake,
     month: Month,
     method_version: int,
     progress: Progress = lambda line: None,
+    *,
+    processes: int = 1,
 ) -> SplitResult:
     """Split every node-hour of a month among its pods, and replace the month in the lake.
 
     Reads ``int_node_hours__weighed`` of the warehouse, ``raw/pod_hours`` and
     ``accelerator_equivalents`` of the lake. Writes ``pod_costs`` (files and order as in
     ``raw/pod_hours``) and ``unallocated_costs`` (a file a day), both or neither. The same
-    input gives the same bytes.
+    input gives the same bytes, in however many processes.
 
     Args:
         warehouse: The DuckDB file.
@@ -42,6 +68,7 @@ def split_month(
         month: The billing month.
         method_version: Version of the method: 1, 2 or 3.
         progress: Told after each day.
+        processes: Days that are split at once, each in a process.
 
     Raises:
         PodledgerError: Input breaks its contract or parts do not add up; the lake keeps
@@ -49,7 +76,6 @@ def split_month(
     """
     equivalents = Equivalents.of_month(lake, month)
     pod_files = pod_files_by_day(lake, month)
-    scratch = Scratch()
     totals = Totals()
     with (
         open_node_hours(warehouse, month, method_version) as reader,
@@ -57,17 +83,35 @@ def split_month(
         lake.replace("unallocated_costs", month) as unallocated_folder,
     ):
         days = sorted({*reader.days(), *pod_files})
-        for day in days:
-            name = f"{day.isoformat()}.parquet"
-            of_day = split_piece(
-                day,
-                reader.read(day),
-                read_batches(pod_files[day], day) if day in pod_files else None,
-                equivalents,
-                scratch,
-                pod_folder / name,
-                unallocated_folder / name,
-            )
+
+        def read() -> Iterator[_Day]:
+            for day in days:
+                name = f"{day.isoformat()}.parquet"
+                yield _Day(
+                    day,
+                    reader.read(day),
+                    pod_files.get(day),
+                    pod_folder / name,
+                    unallocated_folder / name,
+                )
+
+        split_day = partial(_split_day, equivalents=equivalents, scratch=Scratch())
+        for day, of_day in zip(
+            days, side_by_side(split_day, read(), processes), strict=True
+        ):
             totals.add(of_day)
             progress(of_day.tell(day))
     return totals.result(len(days))
+
+
+def _split_day(day: _Day, equivalents: Equivalents, scratch: Scratch) -> Totals:
+    file = day.pod_hours_file
+    return split_piece(
+        day.day,
+        day.node_hours,
+        None if file is None else read_batches(file, day.day),
+        equivalents,
+        scratch,
+        day.pod_costs_file,
+        day.unallocated_file,
+    )
