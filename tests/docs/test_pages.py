@@ -1,13 +1,17 @@
 """The pages for people: links lead somewhere, commands and settings exist."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.main import get_command
 
 from orchestration.cli import app
+from orchestration.close.publish import Publication
 from orchestration.settings import PROJECT_DIR, Settings
+from tests.worlds import PAYERS
 
 PAGES = sorted(
     page
@@ -45,6 +49,25 @@ def test_every_setting_and_command_that_a_page_names_exists(page: Path) -> None:
     makefile = (PROJECT_DIR / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.M))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.M)) <= targets
+
+
+def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
+    closed_world: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PROJECT_DIR / "docs" / "close.md").read_text()
+    (query,) = re.findall(r"^```sql\n(.*?)^```", page, flags=re.M | re.S)
+    home = closed_world.path.parents[2]
+    monkeypatch.chdir(home)
+    audited = duckdb.sql(query).fetchall()
+    assert [payer for payer, *_ in audited] == sorted(PAYERS)
+    for payer, published, billed, difference in audited:
+        assert isinstance(difference, Decimal)
+        assert (published, difference) == (billed, 0)
+        exported = duckdb.sql(
+            "select sum(line_item_unblended_cost) from"
+            f" '{home.parent}/{payer}/**/*.parquet'"
+        ).fetchall()[0][0]
+        assert float(billed) == pytest.approx(float(exported), abs=1e-9)
 
 
 def test_decisions_are_numbered_in_a_row() -> None:
