@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from orchestration.bill.exports import Manifest, find_manifests, list_months
+from orchestration.cells import BadCellError, as_moments
 from orchestration.close.ledger import latest
 from orchestration.close.warehouse import open_warehouse
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 from orchestration.inputs import Inputs, resolve_inputs
-from orchestration.inventory.casts import BadValueError, as_hours
 from orchestration.inventory.catalogue import load_catalogue
 from orchestration.inventory.contract import CONTRACTS
 from orchestration.inventory.readers import read_batches
@@ -229,8 +229,8 @@ def _distinct(
     batch: pa.RecordBatch, file: SourceFile
 ) -> Iterator[tuple[str | None, dt.datetime]]:
     try:
-        hours = as_hours(batch["usage_hour"])
-    except BadValueError as error:
+        hours = as_moments(batch["usage_hour"])
+    except BadCellError as error:
         raise PodledgerError(
             f"{file}: usage_hour: {error.problem}. Correct the file at its source."
         ) from error

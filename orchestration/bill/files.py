@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.bill.cells import CODED, EXACT, BadCellError
+from orchestration.bill.amounts import EXACT
 from orchestration.bill.columns import OURS, BadColumnsError, match_columns
 from orchestration.bill.exports import Delivery, DeliveryFile
 from orchestration.bill.landing import file_sha256
 from orchestration.bill.normal import Lines, normal_form
 from orchestration.bill.rules import Traits, check_lines
 from orchestration.bill.sources import DamagedFileError, open_source
+from orchestration.cells import CODED, BadCellError
 from orchestration.errors import PodledgerError
 from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.bill.cells import BadCellError, as_text, is_text, printed
+from orchestration.cells import BadCellError, as_text, first_row, is_text, printed
 from orchestration.schemas import STRING
 
 
@@ -148,8 +148,7 @@ def _from_json(values: pa.DictionaryArray, spell: Callable[[str], str]) -> Maps:
         try:
             entries = _entries_of_json(text)
         except ValueError as error:
-            row = pc.index(values.indices, pa.scalar(code, pa.int32())).as_py()
-            if row >= 0:
+            if (row := first_row(values, code)) is not None:
                 raise BadCellError(row, f"{printed(text)} {error}") from None
             entries = []
         raw += [key for key, _ in entries]
@@ -232,7 +231,15 @@ def _assembled(
 
 def _item_codes(values: pa.Array) -> pa.DictionaryArray:
     kind = values.type
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind):
+    if any(
+        test(kind)
+        for test in (
+            pa.types.is_integer,
+            pa.types.is_floating,
+            pa.types.is_decimal,
+            pa.types.is_boolean,
+        )
+    ):
         values = values.cast(STRING)
     return as_text(values)
 

@@ -14,18 +14,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.bill.cells import (
-    CODED,
-    EXACT,
-    Amounts,
-    BadCellError,
-    as_amounts,
-    as_moments,
-    as_ratios,
-    as_text,
-)
+from orchestration.bill.amounts import EXACT, Amounts, as_amounts, as_ratios
 from orchestration.bill.columns import MAPS, OURS, Columns, normal_name
 from orchestration.bill.maps import Maps, as_maps, columns_as_maps
+from orchestration.cells import CODED, BadCellError, as_moments, as_text
 from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
 
 _ACCOUNT_DIGITS = 12
@@ -98,9 +90,11 @@ def _cast(column: pa.Field, cells: pa.Array) -> pa.Array | Amounts:
         return as_moments(cells)
     if pa.types.is_floating(column.type):
         return as_ratios(cells)
-    if column.name in _ACCOUNTS and pa.types.is_integer(cells.type):
-        # As a number, an account id has lost its leading zeros.
-        cells = pc.utf8_lpad(cells.cast(STRING), _ACCOUNT_DIGITS, "0")
+    if pa.types.is_integer(cells.type):
+        cells = cells.cast(STRING)
+        if column.name in _ACCOUNTS:
+            # As a number, an account id has lost its leading zeros.
+            cells = pc.utf8_lpad(cells, _ACCOUNT_DIGITS, "0")
     return as_text(cells)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.bill.cells import BadCellError, printed
 from orchestration.bill.exports import Delivery
+from orchestration.cells import BadCellError, printed
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 

@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from orchestration.cells import CODED
 from orchestration.duck import connect
-from orchestration.inventory.casts import CODED, MICROSECONDS_AN_HOUR
+from orchestration.inventory.casts import MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import CONTRACTS, Content, Contract
 from orchestration.inventory.fold import fold
 from orchestration.inventory.gaps import Gap, joined, read_gaps

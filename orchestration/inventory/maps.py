@@ -16,15 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.inventory.casts import (
-    CODED,
-    BadValueError,
-    coded,
-    is_text,
-    parsed,
-    printed,
-    recoded,
-)
+from orchestration.cells import CODED, BadCellError, coded, is_text, parsed, printed
+from orchestration.inventory.casts import recoded
 from orchestration.inventory.contract import Content
 from orchestration.schemas import STRING
 
@@ -45,7 +38,7 @@ def as_maps(values: pa.Array, content: Content) -> pa.DictionaryArray:
         JSON text, coded, without nulls.
 
     Raises:
-        BadValueError: No map, a key that stands twice in one, or a value that the content
+        BadCellError: No map, a key that stands twice in one, or a value that the content
             does not allow.
     """
     kind = values.type
@@ -57,7 +50,7 @@ def as_maps(values: pa.Array, content: Content) -> pa.DictionaryArray:
         return _from_maps(values, content)
     if pa.types.is_struct(kind):
         return _from_structs(values, content)
-    raise BadValueError(None, f"the column holds {kind}, not maps, structs or JSON objects")
+    raise BadCellError(None, f"the column holds {kind}, not maps, structs or JSON objects")
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
@@ -126,7 +119,7 @@ def _from_maps(values: pa.MapArray, content: Content) -> pa.DictionaryArray:
     is_repeated = (rows[1:] == rows[:-1]) & (ranks[1:] == ranks[:-1])
     if is_repeated.any():
         row = int(rows[1:][is_repeated][0])
-        raise BadValueError(row, f"{printed(values[row].as_py())} names a key twice")
+        raise BadCellError(row, f"{printed(values[row].as_py())} names a key twice")
 
     names = pa.array([f"{_quoted(key)}:" for key in keys.dictionary.to_pylist()], STRING)
     entries = pc.binary_join_element_wise(
@@ -167,9 +160,7 @@ def _spelled_items(
         except ValueError as error:
             bad = np.flatnonzero((codes == code) & is_present)
             if bad.size:
-                raise BadValueError(
-                    int(rows[bad[0]]), f"{printed(value)} {error}"
-                ) from None
+                raise BadCellError(int(rows[bad[0]]), f"{printed(value)} {error}") from None
             texts.append(None)
     return pa.array(texts, STRING)
 
@@ -181,7 +172,7 @@ def _coded_items(items: pa.Array) -> pa.DictionaryArray:
         return coded(items)
     if pa.types.is_primitive(kind):
         return items.dictionary_encode()
-    raise BadValueError(None, f"its maps hold {kind}, neither text nor numbers")
+    raise BadCellError(None, f"its maps hold {kind}, neither text nor numbers")
 
 
 def _is_ordered(rows: NDArray[np.int64], ranks: NDArray[np.int64]) -> bool:

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from orchestration.cells import is_text
 from orchestration.errors import PodledgerError
-from orchestration.inventory.casts import is_text
 from orchestration.inventory.contract import Contract
 from orchestration.inventory.sources.interface import SourceFile
 

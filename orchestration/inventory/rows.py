@@ -14,13 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from orchestration.cells import BadCellError, as_moments, as_text
 from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import (
-    BadValueError,
-    as_hours,
     as_quantities,
     as_seconds,
-    as_text,
     as_whole_hours,
     refuse_nulls,
 )
@@ -57,7 +55,7 @@ def rows_in_month(
     """
     contract = CONTRACTS[file.kind]
     with _told_where(file, "usage_hour", numbers):
-        hours = as_hours(batch["usage_hour"])
+        hours = as_moments(batch["usage_hour"])
         refuse_nulls(hours)
     start, end = (
         pa.scalar(moment.replace(tzinfo=None), HOUR) for moment in (month.start, month.end)
@@ -104,7 +102,7 @@ def _told_where(
     """Say of a bad value where it stands; ``numbers`` are the rows of the cast array."""
     try:
         yield
-    except BadValueError as error:
+    except BadCellError as error:
         row = "" if error.row is None else f", row {numbers[error.row]}"
         raise PodledgerError(
             f"{file}{row}, column {column}: {error.problem}. Correct the file, or the"

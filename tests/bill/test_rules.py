@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a moment that is none": (
         {"line_item_usage_end_date": "soon"},
         "line_item_usage_end_date",
-        "'soon' is no moment",
+        "'soon' is no timestamp",
     ),
 }
 

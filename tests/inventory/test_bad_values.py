@@ -83,7 +83,11 @@ def test_bad_value_is_told_with_its_place(inventory, name, column, value, proble
             "column usage_hour: the column holds int64, not time",
         ),
         ("pod_uid", pa.array([1, 2]), "column pod_uid: the column holds int64, not text"),
-        ("pod_uid", pa.array([b"a", b"\xff"]), "holds text that is no UTF-8"),
+        (
+            "pod_uid",
+            pa.array([b"a", b"\xff"]),
+            "row 2, column pod_uid: b'\\xff' is no UTF-8",
+        ),
         ("labels", pa.array([[1], [2]]), "column labels: the column holds list<"),
         (
             "labels",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestration.inventory.casts import printed
+from orchestration.cells import printed
 from orchestration.inventory.sources.container_insights.lines import Line
 from orchestration.inventory.sources.fields import Fields
 from orchestration.schemas import STRING

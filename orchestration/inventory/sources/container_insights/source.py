@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import pyarrow as pa
 
+from orchestration.cells import CODED
 from orchestration.errors import PodledgerError
-from orchestration.inventory.casts import CODED
 from orchestration.inventory.sources.container_insights.events import (
     FILTER_PATTERN,
     SAMPLES,

@@ -8,13 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestration.bill.cells import (
-    BadCellError,
-    as_amounts,
-    as_moments,
-    as_ratios,
-    as_text,
-)
+from orchestration.bill.amounts import as_amounts, as_ratios
+from orchestration.cells import BadCellError
 
 UNIT = Decimal("1e-10")
 
@@ -146,53 +141,9 @@ def test_a_bad_text_that_no_row_holds_does_no_harm() -> None:
     assert as_amounts(cells, 10).values.to_pylist() == [2, 2]
 
 
-@pytest.mark.parametrize(
-    "cells",
-    [
-        pa.array(["2026-10-05T07:00:00Z"]),
-        pa.array(["2026-10-05T07:00:00.000Z"]),
-        pa.array(["2026-10-05T07:00:00"]),
-        pa.array(["2026-10-05 07:00:00"]),
-        pa.array(["2026-10-05T09:00:00+02:00"]),
-        *(
-            pa.array(
-                [dt.datetime.fromisoformat("2026-10-05T07:00")], pa.timestamp(unit, zone)
-            )
-            for unit in ("s", "ms", "us", "ns")
-            for zone in (None, "UTC")
-        ),
-        pa.array(
-            [dt.datetime(2026, 10, 5, 7, tzinfo=dt.UTC)], pa.timestamp("ms", "Europe/Paris")
-        ),
-    ],
-    ids=lambda cells: str(cells.type) + str(cells[0]),
-)
-def test_a_moment_is_utc_in_whatever_form(cells: pa.Array) -> None:
-    assert as_moments(cells).to_pylist() == [dt.datetime.fromisoformat("2026-10-05T07:00")]
-
-
-@pytest.mark.parametrize(
-    "cells", [pa.array(["yesterday"]), pa.array([1]), pa.array([True])]
-)
-def test_what_is_no_moment_is_refused(cells: pa.Array) -> None:
-    with pytest.raises(BadCellError):
-        as_moments(cells)
-
-
 def test_ratios_may_be_text_and_must_be_finite() -> None:
     assert as_ratios(pa.array(["0.25", "", None])).to_pylist() == [0.25, None, None]
     assert as_ratios(pa.array([1, 2])).to_pylist() == [1.0, 2.0]
     for cells in (["x"], ["inf"], [float("nan")], [True]):
         with pytest.raises(BadCellError):
             as_ratios(pa.array(cells))
-
-
-def test_an_empty_text_is_null_and_bytes_must_be_utf8() -> None:
-    assert as_text(pa.array(["a", "", None])).to_pylist() == ["a", None, None]
-    assert as_text(pa.array([7], pa.int64())).to_pylist() == ["7"]
-    for cells in (pa.array([b"a", b"\xff"]), pa.array([b"a", b"\xff"]).dictionary_encode()):
-        with pytest.raises(BadCellError, match="UTF-8") as refused:
-            as_text(cells)
-        assert refused.value.row == 1
-    with pytest.raises(BadCellError, match="not text"):
-        as_text(pa.array([1.5]))

@@ -1,13 +1,11 @@
-"""Cells of a bill in normal form: text, moments, exact amounts, ratios.
+"""Numbers of a bill: exact amounts with what rounding moved, and ratios.
 
 Holds the casts of whole columns, whatever type a file gives them, each with the first cell
-that fails it. Maps are in ``maps.py``; which file, row and column a cell belongs to, as a
-user counts them, is known to ``lines.py``.
+that fails it. Text and moments are in ``orchestration/cells.py``, maps in ``maps.py``.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.schemas import HOUR, STRING
-
-CODED = pa.dictionary(pa.int32(), STRING)
-"""Text as codes into a dictionary: how all text travels from reader to writer."""
+from orchestration.cells import BadCellError, as_text, first_row, is_text, parsed, printed
+from orchestration.schemas import STRING
 
 _WIDE = pa.decimal256(75, 45)
 """Room for what is read before it is rounded: 45 decimals, 30 digits before the point."""
@@ -30,23 +26,6 @@ EXACT = Context(prec=200, rounding=ROUND_HALF_UP)
 """Arithmetic of decimals in which no sum of a bill is ever rounded."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_PRINTED_CHARACTERS = 80
-
-
-class BadCellError(Exception):
-    """A cell that a bill may not hold.
-
-    Attributes:
-        row: Its position in the array, from 0; None if the whole column is wrong.
-        column: The column in normal form; None where the caller knows it.
-        problem: What is wrong, a phrase that holds the value.
-    """
-
-    def __init__(self, row: int | None, problem: str, column: str | None = None) -> None:
-        super().__init__(problem)
-        self.row = row
-        self.column = column
-        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -61,64 +40,6 @@ class Amounts:
     moved: Decimal
 
 
-def printed(value: object) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    if len(text) <= _PRINTED_CHARACTERS:
-        return text
-    return f"{text[:_PRINTED_CHARACTERS]}..."
-
-
-def as_text(values: pa.Array) -> pa.DictionaryArray:
-    """Text, coded; an empty text is null. Whole numbers are their digits.
-
-    Raises:
-        BadCellError: The column is no text, or bytes that are no UTF-8.
-    """
-    kind = values.type
-    if pa.types.is_null(kind):
-        return pa.nulls(len(values), CODED)
-    if pa.types.is_integer(kind):
-        values = values.cast(STRING)
-    elif not is_text(kind):
-        raise BadCellError(None, f"the column holds {kind}, not text")
-    try:
-        if not pa.types.is_dictionary(kind):
-            values = values.cast(STRING).dictionary_encode()
-        codes = values.cast(CODED)
-        codes.dictionary.validate(full=True)
-    except pa.ArrowInvalid as error:
-        row, cell = _first_undecodable(values)
-        raise BadCellError(row, f"{printed(cell)} is no UTF-8 text") from error
-    empty = pc.index(codes.dictionary, "").as_py()
-    if empty < 0:
-        return codes
-    indices = pc.if_else(
-        pc.equal(codes.indices, empty), pa.scalar(None, pa.int32()), codes.indices
-    )
-    return pa.DictionaryArray.from_arrays(indices, codes.dictionary)
-
-
-def as_moments(values: pa.Array) -> pa.TimestampArray:
-    """Moments in UTC, without a zone, from timestamps of any unit or ISO 8601 text.
-
-    Raises:
-        BadCellError: The column holds neither, or a text that is no moment.
-    """
-    kind = values.type
-    if pa.types.is_null(kind):
-        return pa.nulls(len(values), HOUR)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        try:
-            return values.cast(HOUR, safe=False)
-        except pa.ArrowInvalid as error:
-            raise BadCellError(None, f"the column holds no moments ({error})") from None
-    if not is_text(kind):
-        raise BadCellError(None, f"the column holds {kind}, not moments")
-    codes = as_text(values)
-    return _parsed(codes, _utc, HOUR).take(codes.indices)
-
-
 def as_ratios(values: pa.Array) -> pa.DoubleArray:
     """Finite doubles, from numbers of any type or text that spells them.
 
@@ -130,7 +51,7 @@ def as_ratios(values: pa.Array) -> pa.DoubleArray:
         return pa.nulls(len(values), pa.float64())
     if is_text(kind):
         codes = as_text(values)
-        numbers = _parsed(codes, _ratio, pa.float64()).take(codes.indices)
+        numbers = parsed(codes, _ratio, pa.float64()).take(codes.indices)
     elif _is_number(kind):
         numbers = values.cast(pa.float64(), safe=False)
     else:
@@ -167,26 +88,9 @@ def as_amounts(values: pa.Array, scale: int) -> Amounts:
     # An empty text in the dictionary would send all others the slow way.
     texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, STRING), texts)
     meanings = _from_texts(texts, scale)
-    meanings.refuse_bad(lambda code: _first_row(codes, code))
+    meanings.refuse_bad(lambda code: first_row(codes, code))
     moved = None if meanings.moved is None else meanings.moved.take(codes.indices)
     return Amounts(meanings.kept.take(codes.indices), *_rounding(moved))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether values of this type are text, or bytes that may be."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_string_view,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-        )
-    )
 
 
 @dataclass(frozen=True)
@@ -313,48 +217,6 @@ def _exact(text: str) -> Decimal:
     if exact and exact.adjusted() >= 38:
         raise ValueError("is above 38 digits")
     return exact if exact.adjusted() > -100 else Decimal(0)
-
-
-def _first_undecodable(values: pa.Array) -> tuple[int | None, bytes | None]:
-    """The first cell of a column of text that is no UTF-8."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    for row, cell in enumerate(values.cast(pa.large_binary()).to_pylist()):
-        try:
-            (cell or b"").decode()
-        except UnicodeDecodeError:
-            return row, cell
-    return None, None
-
-
-def _parsed(
-    codes: pa.DictionaryArray, parse: Callable[[str], object], meaning: pa.DataType
-) -> pa.Array:
-    """Parse each distinct text once; those that no row holds may be anything."""
-    meanings: list[object] = []
-    for code, text in enumerate(codes.dictionary.to_pylist()):
-        try:
-            meanings.append(None if text is None else parse(text))
-        except ValueError as error:
-            if (row := _first_row(codes, code)) is not None:
-                raise BadCellError(row, f"{printed(text)} {error}") from None
-            meanings.append(None)
-    return pa.array(meanings, meaning)
-
-
-def _first_row(codes: pa.DictionaryArray, code: int) -> int | None:
-    row: int = pc.index(codes.indices, pa.scalar(code, pa.int32())).as_py()
-    return row if row >= 0 else None
-
-
-def _utc(text: str) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text.strip())
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        raise ValueError("is no moment like 2026-10-01T00:00:00Z") from None
-    return moment
 
 
 def _ratio(text: str) -> float:
