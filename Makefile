@@ -94,6 +94,7 @@ docs: setup ## dbt's documentation as one page, with the lineage through the Pyt
 
 bench: test-setup test-packages ## measure the split against other ways to do it: SIZE=S|M|L make bench
 	@$(BIN)/python -m bench --size $(or $(SIZE),S)
+	@$(BIN)/python -m bench.reading
 	@if command -v prometheus >/dev/null; then $(BIN)/python -m bench.sources; \
 	  else echo "bench.sources: skipped, no prometheus"; fi
 
