@@ -1,4 +1,4 @@
-"""One contender in one process, measured from outside by what the kernel counted."""
+"""One contender in one process, measured by what the kernel counted."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def measure(contender: Contender, world: World, home: Path, out: Path) -> Measur
         contender=contender,
         cpu_s=cpu,
         wall_s=wall,
-        peak_rss_bytes=usage.ru_maxrss * 1024,
+        peak_rss_bytes=told["peak_rss_bytes"],
         rows=round(told["rows"] * scale),
         out_bytes=round(written * scale),
     )
