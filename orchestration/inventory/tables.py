@@ -6,6 +6,7 @@ leftovers, row groups of a fixed size, and settings that no default can change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,9 @@ def write_table(table: pa.Table, path: Path) -> None:
         for field in table.schema
         if pa.types.is_dictionary(field.type) or field.name in _FEW_VALUES
     ]
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         path,
-        row_group_size=_ROW_GROUP_ROWS,
+        table.schema,
         version="2.6",
         compression="zstd",
         compression_level=1,
@@ -71,4 +71,24 @@ def write_table(table: pa.Table, path: Path) -> None:
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
         write_statistics=[n for n in _STATISTICS if n in table.column_names],
         store_schema=False,
-    )
+    ) as writer:
+        for rows in _row_groups(table):
+            writer.write_table(rows, row_group_size=_ROW_GROUP_ROWS)
+
+
+def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """The rows of each row group, with the text that occurs in them and no other.
+
+    A dictionary is written whole with every row group, and read so: at 10,000 nodes, that
+    of the day was two thirds of the file.
+    """
+    if len(table) <= _ROW_GROUP_ROWS:
+        yield table
+        return
+    for start in range(0, len(table), _ROW_GROUP_ROWS):
+        rows = table.slice(start, _ROW_GROUP_ROWS)
+        for position, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                text = sorted_codes(rows.column(position).combine_chunks())
+                rows = rows.set_column(position, field, text)
+        yield rows
