@@ -72,17 +72,27 @@ def read_batches(path: Path, day: dt.date) -> Iterator[pa.Table]:
         for number, row_groups in enumerate(bunches, start=1):
             table = file.read_row_groups(row_groups, columns=list(COLUMNS))
             _check_day(table, path, day)
-            if tail is not None:
-                table = pa.concat_tables([tail, table])
             table = table.unify_dictionaries().combine_chunks()
             is_last = number == len(bunches)
             end = len(table) if is_last else _start_of_node_hour(table, len(table) - 1)
-            tail = table.slice(end)
             start = 0
             while start < end:
                 stop = _end_of_batch(table, start, end)
-                yield _with_short_dictionaries(table.slice(start, stop - start))
-                start = stop
+                yield _joined(tail, table.slice(start, stop - start))
+                tail, start = None, stop
+            if not is_last:
+                tail = _joined(tail, table.slice(end))
+
+
+def _joined(tail: pa.Table | None, rows: pa.Table) -> pa.Table:
+    """Rows behind those that are left of the rows before, their dictionaries short.
+
+    Dictionaries are cut first: to make one of two costs as much as they are long.
+    """
+    rows = _with_short_dictionaries(rows)
+    if tail is None:
+        return rows
+    return pa.concat_tables([tail, rows]).unify_dictionaries().combine_chunks()
 
 
 def _bunches(metadata: pq.FileMetaData) -> Iterator[list[int]]:
@@ -144,7 +154,7 @@ def _with_short_dictionaries(table: pa.Table) -> pa.Table:
             strings = column.chunk(0)
             if len(strings.dictionary) > SHORT_DICTIONARY:
                 table = table.set_column(
-                    position, table.field(position).name, _shortened(strings)
+                    position, table.field(position), _shortened(strings)
                 )
     return table
 
