@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,31 @@ class SparkServer:
             return [pid for pid in ours if b"CoarseGrainedExecutor" in _command(pid)]
         daemons = [pid for pid in ours if b"pyspark.daemon" in _command(pid)]
         return [pid for pid in daemons if parents[pid] in daemons]
+
+    @contextlib.contextmanager
+    def one_killed(self, kind: str, folder: Path, pattern: str) -> Iterator[None]:
+        """Kill one of its processes as soon as a file of the pattern is in the folder."""
+        killed: list[int] = []
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                if any(folder.glob(pattern)):
+                    for process in self.processes(kind)[:1]:
+                        os.kill(process, signal.SIGKILL)
+                        killed.append(process)
+                    return
+                # What Spark writes tells nobody; a task takes some milliseconds.
+                time.sleep(0.002)
+
+        killer = threading.Thread(target=watch)
+        killer.start()
+        try:
+            yield
+        finally:
+            done.set()
+            killer.join()
+        assert len(killed) == 1, f"no {kind} was killed"
 
     def _descends(self, pid: int, parents: dict[int, int]) -> bool:
         while pid > 1 and pid != self.pid:

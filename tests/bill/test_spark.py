@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,25 +132,7 @@ def test_a_process_that_is_killed_in_the_middle_changes_nothing(
     writers.cur2(root, *([line(), tax()] * 200 for _ in range(24)))
     deliveries = find(root)
     local, expected = by("local", deliveries)
-    killed: list[int] = []
-    done = threading.Event()
-
-    def kill_after_the_first_file() -> None:
-        while not done.is_set():
-            if any(lake.root.glob(".incoming/spark-*/bill_lines-*.parquet")):
-                for process in connected.processes(victim)[:1]:
-                    os.kill(process, signal.SIGKILL)
-                    killed.append(process)
-                return
-            time.sleep(0.002)
-
-    killer = threading.Thread(target=kill_after_the_first_file)
-    killer.start()
-    try:
+    with connected.one_killed(victim, lake.root, ".incoming/spark-*/bill_lines-*.parquet"):
         read, found = by("spark", deliveries)
-    finally:
-        done.set()
-        killer.join()
-    assert len(killed) == 1
     assert read == local
     assert found == expected

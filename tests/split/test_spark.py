@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
 import sys
-import threading
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -122,26 +118,10 @@ def test_a_process_that_is_killed_in_the_middle_changes_nothing(
 ):
     local = world.write(*skewed(make)).split()
     expected = rows_of(world)
-    killed: list[int] = []
-    done = threading.Event()
-
-    def kill_after_the_first_file() -> None:
-        while not done.is_set():
-            if any(world.lake.root.glob(".incoming/spark-*/pod_costs-*.parquet")):
-                for process in connected.processes(victim)[:1]:
-                    os.kill(process, signal.SIGKILL)
-                    killed.append(process)
-                return
-            time.sleep(0.002)
-
-    killer = threading.Thread(target=kill_after_the_first_file)
-    killer.start()
-    try:
+    with connected.one_killed(
+        victim, world.lake.root, ".incoming/spark-*/pod_costs-*.parquet"
+    ):
         result = split_by_spark(world, piece_rows=40, partitions=2)
-    finally:
-        done.set()
-        killer.join()
-    assert len(killed) == 1
     assert result == local
     assert rows_of(world) == expected
     assert not list((world.lake.root / ".incoming").iterdir())
