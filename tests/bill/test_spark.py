@@ -120,9 +120,7 @@ def test_a_bill_that_executors_do_not_see_is_told_as_such(
     assert contents(lake) == {}
 
 
-@pytest.mark.parametrize("victim", ["executor", "python worker"])
-def test_a_process_that_is_killed_in_the_middle_changes_nothing(
-    victim: str,
+def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     connected: SparkServer,
     root: Path,
     find: Callable,
@@ -132,7 +130,8 @@ def test_a_process_that_is_killed_in_the_middle_changes_nothing(
     writers.cur2(root, *([line(), tax()] * 200 for _ in range(24)))
     deliveries = find(root)
     local, expected = by("local", deliveries)
-    with connected.one_killed(victim, lake.root, ".incoming/spark-*/bill_lines-*.parquet"):
+    pattern = ".incoming/spark-*/bill_lines-*.parquet"
+    with connected.one_killed("python worker", lake.root, pattern):
         read, found = by("spark", deliveries)
     assert read == local
     assert found == expected
