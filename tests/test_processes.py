@@ -6,16 +6,31 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from orchestration.errors import PodledgerError
 from orchestration.processes import side_by_side
 
+LAST = 3
+"""The last job; so many are taken before the first must have ended."""
 
-def late_if_first(job: int) -> tuple[int, int]:
-    """Answers with the job and the process; the first job comes last."""
-    time.sleep(0.3 if job == 0 else 0)
+
+def first_ends_last(job: tuple[int, Path]) -> tuple[int, int]:
+    """Answers with the number and the process; the first waits for all others."""
+    number, folder = job
+    if number:
+        (folder / str(number)).touch()
+    for _ in range(600):
+        if number or len(list(folder.iterdir())) == LAST:
+            return number, os.getpid()
+        # Processes that were spawned share a folder, and no event.
+        time.sleep(0.1)
+    raise AssertionError("no other process did the other jobs within a minute")
+
+
+def in_process(job: int) -> tuple[int, int]:
     return job, os.getpid()
 
 
@@ -30,9 +45,10 @@ def be_killed(job: int) -> int:
     return job
 
 
-def test_results_come_in_the_order_of_jobs_from_several_processes() -> None:
-    jobs, processes = zip(*side_by_side(late_if_first, range(6), 2), strict=True)
-    assert jobs == (0, 1, 2, 3, 4, 5)
+def test_results_come_in_the_order_of_jobs_from_several_processes(tmp_path: Path) -> None:
+    jobs = [(number, tmp_path) for number in range(LAST + 1)]
+    numbers, processes = zip(*side_by_side(first_ends_last, jobs, 2), strict=True)
+    assert numbers == tuple(range(LAST + 1))
     assert len(set(processes)) == 2
     assert os.getpid() not in processes
 
@@ -45,7 +61,7 @@ def test_one_process_is_this_one_and_takes_a_job_when_its_turn_comes() -> None:
             taken.append(job)
             yield job
 
-    results = side_by_side(late_if_first, jobs(), 1)
+    results = side_by_side(in_process, jobs(), 1)
     assert next(results) == (0, os.getpid())
     assert taken == [0]
 
@@ -59,7 +75,7 @@ def test_no_more_jobs_are_taken_than_there_is_room_for() -> None:
             taken.append(job)
             yield job
 
-    results = side_by_side(late_if_first, jobs(), 2)
+    results = side_by_side(in_process, jobs(), 2)
     next(results)
     assert len(taken) == 4
     results.close()
