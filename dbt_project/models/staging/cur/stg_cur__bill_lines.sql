@@ -15,6 +15,7 @@ renamed as (
         line_item_usage_account_id as usage_account_id,
         line_item_resource_id as resource_id,
         reservation_reservation_a_r_n as reservation_arn,
+        capacity_reservation_capacity_reservation_arn as capacity_reservation_arn,
         split_line_item_parent_resource_id as split_parent_resource_id,
         source_file,
 
@@ -28,6 +29,8 @@ renamed as (
         product_region_code as region_code,
         product,
         resource_tags,
+        capacity_reservation_capacity_reservation_status as capacity_reservation_status,
+        capacity_reservation_capacity_reservation_type as capacity_reservation_type,
 
         ---------- timestamps
         line_item_usage_start_date as usage_started_at,
