@@ -18,6 +18,7 @@ from orchestration.months import Month
 from orchestration.settings import DBT_PROJECT_DIR
 
 _MARK = "made-by.sha256"
+_BLOCKS = "capacity_blocks.csv"
 _SOURCES = (
     Path(__file__).parent,
     # Prices and capacities are those of the catalogue.
@@ -27,10 +28,15 @@ _SOURCES = (
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a sample month lies: roots for ``PODLEDGER_BILL`` and ``PODLEDGER_PODS``."""
+    """Where a sample month lies: what settings would name in a month of one's own.
+
+    Attributes:
+        capacity_blocks: What the Capacity Blocks of the month held, as a user writes it.
+    """
 
     bill_roots: tuple[Path, ...]
     pod_roots: tuple[Path, ...]
+    capacity_blocks: Path
 
 
 def ensure_sample(home: Path, month: Month) -> Sample:
@@ -69,6 +75,7 @@ def write_sample(folder: Path, month: Month) -> Sample:
 
     from orchestration.inventory.catalogue import load_catalogue
     from orchestration.sample.bill import make_bills
+    from orchestration.sample.commitments import write_capacity_blocks
     from orchestration.sample.exports import write_cur2, write_legacy
     from orchestration.sample.inventories import write_inventories
     from orchestration.sample.placement import place
@@ -107,6 +114,7 @@ def write_sample(folder: Path, month: Month) -> Sample:
                 assembly=assembly,
             )
         write_inventories(folder / "pods", world, place(world, catalogue), catalogue)
+        write_capacity_blocks(folder / _BLOCKS, month)
     except OSError as error:
         raise PodledgerError(
             f"The sample month cannot be written to {folder} ({error}). Make room there, or"
@@ -123,6 +131,7 @@ def _sample(folder: Path) -> Sample:
     return Sample(
         bill_roots=_bill_roots(folder),
         pod_roots=tuple(folder / "pods" / name for name in ("atlas", "harbor", "lab")),
+        capacity_blocks=folder / _BLOCKS,
     )
 
 

@@ -2,7 +2,8 @@
 
 Holds how a bill is put together, and its lines that belong to no resource: discounts,
 support, credits, refunds and tax. Instances are in ``instances.py``, what is around them in
-``services.py``; how lines are delivered is in ``exports.py``.
+``services.py``, pods without any in ``fargate.py``; how lines are delivered is in
+``exports.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.inventory.catalogue import InstanceType
+from orchestration.sample.fargate import fargate_lines
 from orchestration.sample.instances import instance_lines
 from orchestration.sample.lines import (
     AMOUNT_UNIT,
@@ -48,7 +50,7 @@ def make_bills(world: World, catalogue: Mapping[str, InstanceType]) -> dict[str,
     bills = {}
     for account_id in (MANAGEMENT, RESEARCH):
         payer = Payer(account_id, world, catalogue)
-        batches = [*instance_lines(payer), *service_lines(payer)]
+        batches = [*instance_lines(payer), *service_lines(payer), *fargate_lines(payer)]
         batches = [batch for batch in batches if len(batch.start)]
         if account_id == MANAGEMENT:
             batches = [_discounted(batch) for batch in batches]

@@ -1,27 +1,36 @@
-"""Reservations and Savings Plans of the sample month, and what they cover.
+"""Reservations, Savings Plans and the Capacity Block of the sample month.
 
-Holds the commitments as data and the one calculation: which seconds of which node's hours
-each covers, in AWS's order (reservations, then plans of one family, then plans of any),
-and what is left unused. The billing lines that follow are in ``bill.py``.
+Holds the commitments as data and the one calculation of what they cover: which seconds of
+which node's hours each covers, in AWS's order (reservations, then plans of one family, then
+plans of any), and what is left unused. The billing lines that follow are in
+``instances.py`` and ``fargate.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 
+from orchestration.months import Month
 from orchestration.sample.lines import Integers, for_seconds, usd
+from orchestration.sample.nodes import BLOCK
 from orchestration.sample.world import (
     ATLAS,
+    DESK,
     HARBOR,
     HOUR,
     LAB,
     MANAGEMENT,
     Cluster,
     Node,
+    Span,
     World,
+    hex_id,
+    moment,
 )
 
 HOURS_A_YEAR = 8760
@@ -133,6 +142,86 @@ SAVINGS_PLANS = (
         },
     ),
 )
+
+
+FARGATE_PLAN = SavingsPlan(
+    "fargate",
+    DESK.account_id,
+    "ComputeSP:1yrNoUpfront",
+    "ComputeSavingsPlans",
+    "0.12",
+    (),
+    {},
+)
+"""Not shared with other accounts: it covers Fargate, and there is nothing else there."""
+
+
+@dataclass(frozen=True)
+class CapacityBlock:
+    """Instances for some days, paid for in advance, with an hour's price.
+
+    Attributes:
+        account_id: Who bought it; the account of the cluster uses it.
+        group: The node group whose instances run in it.
+    """
+
+    account_id: str
+    cluster: Cluster
+    group: str
+    instance_type: str
+    count: int
+    span: Span
+    hourly_usd: str
+
+    @property
+    def fee_usd(self) -> Decimal:
+        """What the whole block costs."""
+        hours = Decimal(self.span[1] - self.span[0]) / HOUR
+        return Decimal(self.hourly_usd) * hours * self.count
+
+    def reservation_id(self, month: Month) -> str:
+        """Its id as a capacity reservation."""
+        return f"cr-0{hex_id(month, f'capacity block {self.group}', 16)}"
+
+    def arn(self, month: Month) -> str:
+        """Its name in the bill."""
+        return capacity_reservation_arn(
+            self.cluster, self.account_id, self.reservation_id(month)
+        )
+
+
+CAPACITY_BLOCKS = (
+    CapacityBlock(
+        account_id=MANAGEMENT,
+        cluster=ATLAS,
+        group="p5-block",
+        instance_type="p5.48xlarge",
+        count=2,
+        span=BLOCK,
+        hourly_usd="31.464",
+    ),
+)
+
+
+def write_capacity_blocks(path: Path, month: Month) -> None:
+    """Write what the month's Capacity Blocks hold: no line of a bill tells it."""
+    lines = [
+        "capacity_reservation_id,account_id,region,instance_type,instance_count,"
+        "starts_at,ends_at"
+    ]
+    for block in CAPACITY_BLOCKS:
+        start, end = (moment(month, at) for at in block.span)
+        lines.append(
+            f"{block.reservation_id(month)},{block.account_id},{block.cluster.region},"
+            f"{block.instance_type},{block.count},"
+            f"{start:%Y-%m-%dT%H:%M:%SZ},{end:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def capacity_reservation_arn(cluster: Cluster, account_id: str, name: str) -> str:
+    """How a bill names capacity that is kept in a cluster's Region."""
+    return f"arn:aws:ec2:{cluster.region}:{account_id}:capacity-reservation/{name}"
 
 
 @dataclass(frozen=True)

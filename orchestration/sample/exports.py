@@ -28,6 +28,8 @@ _NUMBER = pa.float64()
 _GROUPS = {
     "bill": "bill_type billing_entity billing_period_end_date billing_period_start_date"
     " invoice_id invoicing_entity payer_account_id payer_account_name",
+    "capacity_reservation": "capacity_reservation_arn capacity_reservation_status"
+    " capacity_reservation_type",
     "discount": "bundled_discount total_discount",
     "identity": "line_item_id time_interval",
     "line_item": "availability_zone blended_cost blended_rate currency_code legal_entity"
@@ -118,7 +120,8 @@ CUR2_COLUMNS = {
     "product": pa.map_(_TEXT, _TEXT),
     "resource_tags": pa.map_(_TEXT, _TEXT),
 }
-"""All columns of CUR 2.0 and their types in Parquet. Every export has all of them."""
+"""All columns of CUR 2.0 and their types in Parquet. Every export has all of them; those of
+capacity reservations come with ``INCLUDE_CAPACITY_RESERVATION_DATA``."""
 
 _LEGACY_PASCAL = {"pricing_lease_contract_length", "pricing_offering_class"} | {
     f"pricing_{name}" for name in ("purchase_option", "rate_code", "rate_id")

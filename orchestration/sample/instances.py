@@ -1,8 +1,8 @@
 """Lines of instances, and of the commitments that pay for them.
 
 Holds one function a purchase option: On-Demand, Spot, reservations with their fees, Savings
-Plans with negations and recurring fees, and a capacity reservation. Which hours a
-commitment covers is in ``commitments.py``.
+Plans with negations and recurring fees, a capacity reservation, a Capacity Block; and the
+fee of EKS Auto Mode. Which hours a commitment covers is in ``commitments.py``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import numpy as np
 from orchestration.inventory.catalogue import InstanceType
 from orchestration.months import Month
 from orchestration.sample.commitments import (
+    CAPACITY_BLOCKS,
     RESERVATIONS,
     SAVINGS_PLANS,
+    CapacityBlock,
     Coverage,
     Reservation,
     SavingsPlan,
     apply_commitments,
+    capacity_reservation_arn,
     seconds_by_hour,
 )
 from orchestration.sample.lines import (
@@ -40,6 +43,9 @@ from orchestration.sample.lines import (
 from orchestration.sample.payer import PRODUCT_NAMES, Payer, node_tags
 from orchestration.sample.world import ATLAS, HOUR, MANAGEMENT, TRAFFIC, Node, hex_id
 
+_AUTO_MODE_PERCENT = 12
+"""What EKS Auto Mode takes, of the On-Demand price, however the instance was bought."""
+
 
 def instance_lines(payer: Payer) -> Iterator[Batch]:
     """Everything that AWS bills for a payer's instances and for having reserved some."""
@@ -47,12 +53,16 @@ def instance_lines(payer: Payer) -> Iterator[Batch]:
     for node in payer.nodes:
         if node.group.market == "spot":
             yield _spot(payer, node)
-        else:
+        elif node.group.market == "on-demand":
             yield _on_demand(payer, node, coverage.on_demand[node.instance_id])
+        if node.group.is_auto_mode:
+            yield _auto_mode(payer, node)
     yield from _reservations(payer, coverage)
     yield from _savings_plans(payer, coverage)
     if payer.account_id == MANAGEMENT:
         yield from _capacity_reservation(payer)
+        for block in CAPACITY_BLOCKS:
+            yield from _capacity_block(payer, block)
 
 
 def _on_demand(payer: Payer, node: Node, seconds: Integers) -> Batch:
@@ -113,6 +123,42 @@ def _spot(payer: Payer, node: Node) -> Batch:
         money,
     )
     return replace(batch, product={"product_name": PRODUCT_NAMES["AmazonEC2"]})
+
+
+def _auto_mode(payer: Payer, node: Node) -> Batch:
+    """What EKS takes for running an instance of Auto Mode, beside what EC2 takes."""
+    cluster, group = node.group.cluster, node.group
+    rate = payer.on_demand_rate(node) * _AUTO_MODE_PERCENT // 100
+    hours, seconds = present(payer.hours, seconds_by_hour(payer.world, node))
+    cost = rounded(for_seconds(rate, seconds))
+    usage_type = f"{cluster.usage_prefix or 'USE1-'}EKS-Auto:{group.instance_type}"
+    return Batch(
+        facts={
+            **payer.facts(cluster.account_id, "AmazonEKS"),
+            "line_item_line_item_type": "Usage",
+            "line_item_usage_type": usage_type,
+            "line_item_operation": "EKSAutoUsage",
+            "line_item_resource_id": node.instance_id,
+            "line_item_line_item_description": f"${plain(rate)} per hour for"
+            f" {group.instance_type} managed by Amazon EKS Auto Mode",
+            "line_item_unblended_rate": plain(rate),
+            "pricing_term": "OnDemand",
+            "pricing_unit": "Hrs",
+        },
+        start=hours * HOUR,
+        end=(hours + 1) * HOUR,
+        amount=hours_as_amount(seconds),
+        money={"line_item_unblended_cost": cost, "pricing_public_on_demand_cost": cost},
+        product={
+            "product_name": PRODUCT_NAMES["AmazonEKS"],
+            "region": cluster.region,
+            "region_code": cluster.region,
+            "location": cluster.location,
+            "servicecode": "AmazonEKS",
+            "usagetype": usage_type,
+        },
+        tags=node_tags(node),
+    )
 
 
 def _reservations(payer: Payer, coverage: Coverage) -> Iterator[Batch]:
@@ -226,14 +272,7 @@ def _savings_plans(payer: Payer, coverage: Coverage) -> Iterator[Batch]:
     for plan, covered in zip(SAVINGS_PLANS, coverage.planned, strict=True):
         if plan.account_id != payer.account_id:
             continue
-        plan_id = uuid.UUID(hex=hex_id(payer.month, f"plan {plan.name}", 32), version=4)
-        terms = {
-            "savings_plan_savings_plan_a_r_n": f"arn:aws:savingsplans::"
-            f"{plan.account_id}:savingsplan/{plan_id}",
-            "savings_plan_offering_type": plan.offering,
-            "savings_plan_payment_option": "No Upfront",
-            "savings_plan_purchase_term": "3yr" if "3yr" in plan.usage_type else "1yr",
-        }
+        terms = plan_terms(payer, plan)
         used = np.zeros(payer.world.hours, np.int64)
         lines = []
         for part in covered:
@@ -265,12 +304,24 @@ def _savings_plans(payer: Payer, coverage: Coverage) -> Iterator[Batch]:
                 )
             )
         yield from lines
-        yield from _negations(payer, plan, terms, lines)
-        yield _commitment(payer, plan, terms, used)
+        yield from negations(payer, terms, lines)
+        yield commitment(payer, plan, terms, used)
 
 
-def _negations(
-    payer: Payer, plan: SavingsPlan, terms: Mapping[str, str], lines: Sequence[Batch]
+def plan_terms(payer: Payer, plan: SavingsPlan) -> dict[str, str]:
+    """What all lines of a Savings Plan say of it."""
+    plan_id = uuid.UUID(hex=hex_id(payer.month, f"plan {plan.name}", 32), version=4)
+    return {
+        "savings_plan_savings_plan_a_r_n": f"arn:aws:savingsplans::"
+        f"{plan.account_id}:savingsplan/{plan_id}",
+        "savings_plan_offering_type": plan.offering,
+        "savings_plan_payment_option": "No Upfront",
+        "savings_plan_purchase_term": "3yr" if "3yr" in plan.usage_type else "1yr",
+    }
+
+
+def negations(
+    payer: Payer, terms: Mapping[str, str], lines: Sequence[Batch]
 ) -> Iterator[Batch]:
     """What takes covered usage off the invoice again, by hour, account and type."""
     together: dict[tuple[str, str], list[Batch]] = defaultdict(list)
@@ -278,6 +329,8 @@ def _negations(
         account = batch.facts["line_item_usage_account_id"]
         together[account, batch.facts["line_item_usage_type"]].append(batch)
     for (account, usage_type), batches in together.items():
+        covered = batches[0]
+        product_code = covered.facts["line_item_product_code"]
         cost = np.zeros(payer.world.hours, np.int64)
         amount = np.zeros(payer.world.hours, np.int64)
         for batch in batches:
@@ -286,10 +339,10 @@ def _negations(
         hours = np.flatnonzero(amount)
         yield Batch(
             facts={
-                **payer.facts(account, "AmazonEC2"),
+                **payer.facts(account, product_code),
                 "line_item_line_item_type": "SavingsPlanNegation",
                 "line_item_usage_type": usage_type,
-                "line_item_operation": "RunInstances",
+                "line_item_operation": covered.facts["line_item_operation"],
                 "line_item_line_item_description": "SavingsPlanNegation used by"
                 f" AccountId : {account} and UsageType : {usage_type}",
                 **terms,
@@ -302,15 +355,15 @@ def _negations(
                 "pricing_public_on_demand_cost": np.zeros_like(hours),
             },
             product={
-                "product_name": PRODUCT_NAMES["AmazonEC2"],
-                "product_family": "Compute Instance",
+                key: covered.product[key] for key in ("product_name", "product_family")
             },
         )
 
 
-def _commitment(
+def commitment(
     payer: Payer, plan: SavingsPlan, terms: Mapping[str, str], used: Integers
 ) -> Batch:
+    """What was agreed on, hour by hour, with what of it was used."""
     hours = payer.hours
     paid = np.full(len(hours), plan.commitment, np.int64)
     return Batch(
@@ -345,14 +398,11 @@ def _capacity_reservation(payer: Payer) -> Iterator[Batch]:
     kept = np.full(payer.world.hours, HOUR, np.int64)
     kept[: node.spans[0][0] // HOUR] = 0
     used = seconds_by_hour(payer.world, node)
-    arn = (
-        f"arn:aws:ec2:{ATLAS.region}:{ATLAS.account_id}:capacity-reservation/"
-        f"cr-0{hex_id(payer.month, 'capacity reservation', 16)}"
-    )
+    arn = _launch_reservation(payer)
     rate = payer.on_demand_rate(node)
-    for usage_type, seconds, price in (
-        ("Reservation", np.minimum(used, kept), 0),
-        ("UnusedBox", np.maximum(kept - used, 0), rate),
+    for usage_type, status, seconds, price in (
+        ("Reservation", "Reserved", np.minimum(used, kept), 0),
+        ("UnusedBox", "Unused", np.maximum(kept - used, 0), rate),
     ):
         hours, seconds = present(payer.hours, seconds)
         cost = rounded(for_seconds(price, seconds))
@@ -368,10 +418,81 @@ def _capacity_reservation(payer: Payer) -> Iterator[Batch]:
                 "line_item_line_item_description": f"${plain(price)} per {usage_type}"
                 f" Linux {node.group.instance_type} Instance Hour",
                 "pricing_term": "OnDemand",
+                **_reserved_capacity(arn, status, "ODCR"),
             },
             {"line_item_unblended_cost": cost, "pricing_public_on_demand_cost": cost},
         )
         yield replace(batch, tags={"user:team": node.group.team})
+
+
+def _launch_reservation(payer: Payer) -> str:
+    name = f"cr-0{hex_id(payer.month, 'capacity reservation', 16)}"
+    return capacity_reservation_arn(ATLAS, ATLAS.account_id, name)
+
+
+def _reserved_capacity(arn: str, status: str, kind: str) -> dict[str, str]:
+    """What a line says of the capacity reservation that it belongs to."""
+    return {
+        "capacity_reservation_capacity_reservation_arn": arn,
+        "capacity_reservation_capacity_reservation_status": status,
+        "capacity_reservation_capacity_reservation_type": kind,
+    }
+
+
+def _capacity_block(payer: Payer, block: CapacityBlock) -> Iterator[Batch]:
+    """The fee in the account that bought it, and hours at no cost in the one that used it.
+
+    Nothing is billed for hours in which no instance ran.
+    """
+    arn = block.arn(payer.month)
+    kind = "EC2 Capacity Block for ML"
+    prefix = block.cluster.usage_prefix
+    fee = one(usd(block.fee_usd))
+    yield Batch(
+        facts={
+            **payer.facts(block.account_id, "AmazonEC2"),
+            "line_item_line_item_type": "Fee",
+            "line_item_usage_type": f"{prefix}CapacityBlock:{block.instance_type}",
+            "line_item_operation": "RunInstances",
+            "line_item_resource_id": arn,
+            "line_item_line_item_description": f"{block.count} {block.instance_type}"
+            f" Capacity Block for ML, ${block.hourly_usd} per instance-hour",
+            **_reserved_capacity(arn, "Reserved", kind),
+        },
+        start=one(block.span[0]),
+        end=one(block.span[0] + HOUR),
+        amount=one(AMOUNT_UNIT),
+        money={"line_item_unblended_cost": fee, "pricing_public_on_demand_cost": fee},
+        product={
+            "product_name": PRODUCT_NAMES["AmazonEC2"],
+            "instance_type": block.instance_type,
+            "region": block.cluster.region,
+            "region_code": block.cluster.region,
+            "servicecode": "AmazonEC2",
+        },
+        tags={"user:team": "platform"},
+    )
+    for node in payer.nodes:
+        if node.group.name != block.group:
+            continue
+        hours, seconds = present(payer.hours, seconds_by_hour(payer.world, node))
+        nothing = np.zeros_like(seconds)
+        yield _instance_lines(
+            payer,
+            node,
+            hours,
+            seconds,
+            {
+                "line_item_line_item_type": "Usage",
+                "line_item_usage_type": f"{prefix}CapacityBlockUsage:{block.instance_type}",
+                "line_item_line_item_description": "$0.00 per Capacity Block Linux"
+                f" {block.instance_type} Instance Hour",
+                "line_item_unblended_rate": "0",
+                "pricing_term": "OnDemand",
+                **_reserved_capacity(arn, "Used", kind),
+            },
+            {"line_item_unblended_cost": nothing, "pricing_public_on_demand_cost": nothing},
+        )
 
 
 def _instance_lines(
@@ -406,9 +527,13 @@ def _instance_lines(
     # AWS counts GPUs here, and neither Neuron devices nor parts of one.
     if kind.accelerators >= 1 and kind.accelerator_manufacturer in ("NVIDIA", "AMD"):
         product["gpu"] = str(kind.accelerators)
+    reserved = {}
+    if group.name == "p5-launch":
+        reserved = _reserved_capacity(_launch_reservation(payer), "Used", "ODCR")
     return Batch(
         facts={
             **payer.facts(cluster.account_id, "AmazonEC2"),
+            **reserved,
             "line_item_usage_type": usage_type,
             "line_item_operation": "RunInstances",
             "line_item_availability_zone": node.zone,

@@ -43,6 +43,13 @@ from orchestration.sample.world import (
 _UNMEASURED: Mapping[str, Span] = {LAB.name: (at(12, 3), at(12, 9))}
 """When a cluster's metrics were down: requests are known, uses are not."""
 
+_CAPACITY_TYPES = {
+    "on-demand": "on-demand",
+    "spot": "spot",
+    "capacity-block": "reserved",
+}
+"""Karpenter's words for how an instance was bought."""
+
 _TEXT = pa.string()
 
 
@@ -131,9 +138,17 @@ def _timestamps(world: World, hours: NDArray[np.int64]) -> pa.Array:
 
 def _pod_hours(cluster: Cluster, world: World, pods: Sequence[Pod]) -> pa.Table:
     numbers, hours, seconds = _hours_of([pod.span for pod in pods])
-    chance = np.random.Generator(
-        np.random.PCG64(dice(world.month, cluster.name).getrandbits(64))
-    )
+    streams = [
+        f"{cluster.name} {pod.node.group.name}"
+        if pod.node.group.has_own_chance
+        else cluster.name
+        for pod in pods
+    ]
+    chances = {
+        name: np.random.Generator(np.random.PCG64(dice(world.month, name).getrandbits(64)))
+        for name in sorted(set(streams))
+    }
+    is_of = {name: np.array(streams)[numbers] == name for name in chances}
     traffic = np.where(
         np.array([pod.workload.use.follows_traffic for pod in pods])[numbers],
         np.array(TRAFFIC)[hours % 24],
@@ -150,8 +165,10 @@ def _pod_hours(cluster: Cluster, world: World, pods: Sequence[Pod]) -> pa.Table:
 
     def used(of: list[float | None], swing: float, factor: NDArray[np.float64]) -> pa.Array:
         means = np.array([math.nan if mean is None else mean for mean in of])[numbers]
-        noise = 1 + swing * (2 * chance.random(len(numbers)) - 1)
-        values = np.round(means * factor * noise, 4)
+        drawn = np.empty(len(numbers))
+        for name, chance in chances.items():
+            drawn[is_of[name]] = chance.random(int(is_of[name].sum()))
+        values = np.round(means * factor * (1 + swing * (2 * drawn - 1)), 4)
         return pa.array(values, mask=np.isnan(values) | ~is_measured)
 
     workloads = [pod.workload for pod in pods]
@@ -231,10 +248,15 @@ def _node_hours(
 
 def _node_labels(node: Node) -> dict[str, str]:
     group = node.group
-    spot = "spot" if group.market == "spot" else "on-demand"
+    pool = {"eks.amazonaws.com/nodegroup": group.name}
+    if group.is_auto_mode:
+        pool = {
+            "eks.amazonaws.com/compute-type": "auto",
+            "karpenter.sh/nodepool": group.name,
+        }
     return {
-        "eks.amazonaws.com/nodegroup": group.name,
-        "karpenter.sh/capacity-type": spot,
+        **pool,
+        "karpenter.sh/capacity-type": _CAPACITY_TYPES[group.market],
         "kubernetes.io/arch": "amd64",
         "kubernetes.io/hostname": node.name,
         "node.kubernetes.io/instance-type": group.instance_type,

@@ -28,9 +28,12 @@ PREPARATION_NIGHTS = (3, 10, 17, 24)
 _LAUNCH = at(23, 17, 42, 30)
 """When the last On-Demand p5 is given back; its capacity reservation stays."""
 
+BLOCK = (at(20, 11, 30), at(23, 11, 30))
+"""The Capacity Block: two p5 for three days. AWS takes them back half an hour before."""
+
 
 def node_groups(calendar: Calendar) -> list[NodeGroup]:
-    """All node groups, in order of clusters."""
+    """All node groups, in order of clusters; those that came later come last."""
     always = calendar.always()
     nvidia = {"nvidia.com/gpu.present": "true"}
 
@@ -229,5 +232,34 @@ def node_groups(calendar: Calendar) -> list[NodeGroup]:
             lives=((calendar.until_end(at(6, 13, 27, 51)),),),
             team="research",
             is_in_cluster=False,
+        ),
+        # The second node came the next morning, and both left when the training was done.
+        NodeGroup(
+            cluster=ATLAS,
+            name="p5-block",
+            instance_type="p5.48xlarge",
+            lives=(
+                ((at(20, 11, 41, 15), at(22, 22, 36, 8)),),
+                ((at(21, 7, 2, 33), at(22, 22, 36, 50)),),
+            ),
+            market="capacity-block",
+            devices={GPU: 8},
+            labels=h100,
+            team="vision",
+            has_own_chance=True,
+        ),
+        NodeGroup(
+            cluster=HARBOR,
+            name="auto-l40s",
+            instance_type="g6e.xlarge",
+            lives=(
+                ((at(6, 9, 20, 18), at(20, 9, 31, 40)),),
+                ((at(6, 9, 21, 2), at(27, 9, 16, 25)),),
+            ),
+            devices={GPU: 1},
+            labels=gpu_labels("NVIDIA-L40S", 1, 46068),
+            team="assistant",
+            is_auto_mode=True,
+            has_own_chance=True,
         ),
     ]

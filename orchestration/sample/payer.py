@@ -16,6 +16,7 @@ from orchestration.inventory.catalogue import InstanceType
 from orchestration.months import Month
 from orchestration.sample.lines import Integers, usd
 from orchestration.sample.world import (
+    APPLICATIONS,
     CLUSTERS,
     INFERENCE,
     MANAGEMENT,
@@ -32,6 +33,7 @@ ACCOUNT_NAMES = {
     MANAGEMENT: "management",
     TRAINING: "training",
     INFERENCE: "inference",
+    APPLICATIONS: "applications",
     RESEARCH: "research",
 }
 
@@ -124,5 +126,6 @@ def node_tags(node: Node) -> dict[str, str]:
     tags = {"user:Name": f"{group.cluster.name}-{group.name}", "user:team": group.team}
     if group.name != "bastion":
         tags["aws:eks:cluster-name"] = group.cluster.name
-        tags["user:eks:nodegroup-name"] = group.name
+        pool = "kubernetes-node-pool-name" if group.is_auto_mode else "nodegroup-name"
+        tags[f"user:eks:{pool}"] = group.name
     return tags

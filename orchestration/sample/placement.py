@@ -145,8 +145,10 @@ def _may_run(workload: Workload, node: Node) -> bool:
     if workload.cluster is not node.group.cluster:
         return False
     if workload.groups == ("nvidia",):
-        return GPU in node.group.devices
-    return workload.groups == ("*",) or node.group.name in workload.groups
+        return GPU in node.group.devices and not node.group.is_auto_mode
+    if workload.groups == ("*",):
+        return not node.group.is_auto_mode
+    return node.group.name in workload.groups
 
 
 def _preference(workload: Workload, node: Node) -> int:

@@ -61,7 +61,7 @@ _SHARE_OF_BUSY_HOURS = 0.08
 
 
 @dataclass(frozen=True)
-class _Price:
+class Price:
     """What one unit of a service costs, and how AWS names it."""
 
     product_code: str
@@ -127,7 +127,7 @@ def _traffic(payer: Payer, node: Node) -> Iterator[Batch]:
     chance = payer.chance(f"traffic {node.instance_id}")
     if group.name in _TRAFFIC_GB:
         usage_type, operation, usd_a_gb, gigabytes = _TRAFFIC_GB[group.name]
-        price = _Price(
+        price = Price(
             product_code="AmazonEC2",
             usage_type=f"{cluster.usage_prefix or 'USE1-'}{usage_type}",
             operation=operation,
@@ -138,11 +138,11 @@ def _traffic(payer: Payer, node: Node) -> Iterator[Batch]:
         )
         amount = _amounts(payer, f"traffic {node.instance_id}", hours, gigabytes)
         tags = node_tags(node)
-        yield _service(
+        yield service(
             payer, cluster, price, hours, amount, resource_id=node.instance_id, tags=tags
         )
     if group.instance_type.startswith("t3."):
-        price = _Price(
+        price = Price(
             product_code="AmazonEC2",
             usage_type=f"{cluster.usage_prefix}CPUCredits:t3",
             operation="RunInstances",
@@ -153,7 +153,29 @@ def _traffic(payer: Payer, node: Node) -> Iterator[Batch]:
         )
         busy = hours[chance.random(len(hours)) < _SHARE_OF_BUSY_HOURS]
         amount = chance.integers(1, 90, len(busy)) * (AMOUNT_UNIT // 100)
-        yield _service(payer, cluster, price, busy, amount, resource_id=node.instance_id)
+        yield service(payer, cluster, price, busy, amount, resource_id=node.instance_id)
+
+
+def control_plane(payer: Payer, cluster: Cluster) -> Batch:
+    """What EKS takes for a cluster."""
+    region, account = cluster.region, cluster.account_id
+    return service(
+        payer,
+        cluster,
+        Price(
+            product_code="AmazonEKS",
+            usage_type=f"{cluster.usage_prefix or 'USE1-'}AmazonEKS-Hours:perCluster",
+            operation="CreateOperation",
+            family="Compute",
+            usd="0.10",
+            unit="Hours",
+            text="Amazon EKS cluster usage",
+        ),
+        payer.hours,
+        np.full(len(payer.hours), AMOUNT_UNIT, np.int64),
+        resource_id=f"arn:aws:eks:{region}:{account}:cluster/{cluster.name}",
+        tags={"aws:eks:cluster-name": cluster.name},
+    )
 
 
 def _cluster_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
@@ -162,33 +184,17 @@ def _cluster_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
     region, account = cluster.region, cluster.account_id
     hours = payer.hours
     every_hour = np.full(len(hours), AMOUNT_UNIT, np.int64)
-    yield _service(
-        payer,
-        cluster,
-        _Price(
-            product_code="AmazonEKS",
-            usage_type=f"{prefix}AmazonEKS-Hours:perCluster",
-            operation="CreateOperation",
-            family="Compute",
-            usd="0.10",
-            unit="Hours",
-            text="Amazon EKS cluster usage",
-        ),
-        hours,
-        every_hour,
-        resource_id=f"arn:aws:eks:{region}:{account}:cluster/{cluster.name}",
-        tags={"aws:eks:cluster-name": cluster.name},
-    )
+    yield control_plane(payer, cluster)
     gateway = hex_id(payer.month, f"nat {cluster.name}", 16)
     processed = _amounts(payer, f"nat {cluster.name}", hours, 40)
     for usage_type, unit, text, amount in (
         ("NatGateway-Hours", "Hrs", "per NAT Gateway Hour", every_hour),
         ("NatGateway-Bytes", "GB", "per GB Data Processed by NAT Gateways", processed),
     ):
-        yield _service(
+        yield service(
             payer,
             cluster,
-            _Price(
+            Price(
                 product_code="AmazonEC2",
                 usage_type=f"{prefix}{usage_type}",
                 operation="NatGateway",
@@ -218,7 +224,7 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
     region, account = cluster.region, cluster.account_id
     days = payer.hours[::24]
     bucket = f"example-{cluster.name}-datasets"
-    storage = _Price(
+    storage = Price(
         product_code="AmazonS3",
         usage_type=f"{cluster.usage_prefix}TimedStorage-ByteHrs",
         operation="StandardStorage",
@@ -231,10 +237,10 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
         len(days), _BUCKET_GB[cluster.name] * AMOUNT_UNIT // len(days), np.int64
     )
     team = {"user:team": "data"}
-    yield _service(
+    yield service(
         payer, cluster, storage, days, stored, length=DAY, resource_id=bucket, tags=team
     )
-    requests = _Price(
+    requests = Price(
         product_code="AmazonS3",
         usage_type=f"{cluster.usage_prefix}Requests-Tier2",
         operation="GetObject",
@@ -244,9 +250,9 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
         text="per GET and all other requests",
     )
     asked = _amounts(payer, bucket, days, 900_000)
-    yield _service(payer, cluster, requests, days, asked, length=DAY, resource_id=bucket)
+    yield service(payer, cluster, requests, days, asked, length=DAY, resource_id=bucket)
     # CloudWatch names no resource on its metrics.
-    metrics = _Price(
+    metrics = Price(
         product_code="AmazonCloudWatch",
         usage_type=f"{prefix}CW:ObservationUsage",
         operation="MetricUpdate",
@@ -256,8 +262,8 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
         text="per million observations",
     )
     observed = _amounts(payer, f"metrics {cluster.name}", days, 160)
-    yield _service(payer, cluster, metrics, days, observed, length=DAY)
-    images = _Price(
+    yield service(payer, cluster, metrics, days, observed, length=DAY)
+    images = Price(
         product_code="AmazonECR",
         usage_type=f"{prefix}TimedStorage-ByteHrs",
         operation="",
@@ -266,7 +272,7 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
         unit="GB-Mo",
         text="per GB-month of data storage",
     )
-    yield _service(
+    yield service(
         payer,
         cluster,
         images,
@@ -276,7 +282,7 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
         resource_id=f"arn:aws:ecr:{region}:{account}:repository/models",
     )
     if cluster is HARBOR:
-        balancer = _Price(
+        balancer = Price(
             product_code="AWSELB",
             usage_type=f"{prefix}LCUUsage",
             operation="LoadBalancing:Application",
@@ -285,7 +291,7 @@ def _shared_lines(payer: Payer, cluster: Cluster) -> Iterator[Batch]:
             unit="LCU-Hrs",
             text="per used Application load balancer capacity unit-hour",
         )
-        yield _service(
+        yield service(
             payer,
             cluster,
             balancer,
@@ -305,7 +311,7 @@ def _volume(
     gigabytes: int,
     tags: Mapping[str, str],
 ) -> Batch:
-    price = _Price(
+    price = Price(
         product_code="AmazonEC2",
         usage_type=f"{cluster.usage_prefix}EBS:VolumeUsage.gp3",
         operation="CreateVolume-Gp3",
@@ -316,13 +322,13 @@ def _volume(
     )
     amount = np.full(len(hours), gigabytes * AMOUNT_UNIT // len(payer.hours), np.int64)
     volume_id = f"vol-0{hex_id(payer.month, name, 16)}"
-    return _service(payer, cluster, price, hours, amount, resource_id=volume_id, tags=tags)
+    return service(payer, cluster, price, hours, amount, resource_id=volume_id, tags=tags)
 
 
-def _service(
+def service(
     payer: Payer,
     cluster: Cluster,
-    price: _Price,
+    price: Price,
     hours: Integers,
     amount: Integers,
     *,
@@ -330,6 +336,7 @@ def _service(
     resource_id: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Batch:
+    """Lines of one service at one price, in the account of a cluster."""
     cost = for_amount(price.usd, amount)
     facts = {
         **payer.facts(cluster.account_id, price.product_code),

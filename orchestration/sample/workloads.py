@@ -33,6 +33,7 @@ def workloads(calendar: Calendar) -> list[Workload]:
         *_atlas_workloads(calendar),
         *_harbor_workloads(calendar),
         *_lab_workloads(calendar),
+        *_later_workloads(calendar),
     ]
 
 
@@ -623,6 +624,41 @@ def _lab_workloads(calendar: Calendar) -> list[Workload]:
             groups=("system",),
             shifts=calendar.always(),
             use=Use(vcpu=0.03, memory_gib=0.15),
+        ),
+    ]
+
+
+def _later_workloads(calendar: Calendar) -> list[Workload]:
+    """What came after the others had been placed."""
+    return [
+        Workload(
+            cluster=ATLAS,
+            namespace="vision",
+            name="sightline-distill",
+            kind="PyTorchJob",
+            groups=("p5-block",),
+            shifts=(
+                (at(20, 12, 2, 30), at(22, 22, 20, 5)),
+                (at(21, 7, 15, 10), at(22, 22, 20, 5)),
+            ),
+            use=Use(vcpu=44.0, memory_gib=520.0, devices=7.3),
+            vcpu=96,
+            memory_gib=1024,
+            requests={GPU: 8},
+            labels=_labels("vision", "sightline-2", "distill"),
+        ),
+        Workload(
+            cluster=HARBOR,
+            namespace="assistant",
+            name="rag-reader",
+            kind="Deployment",
+            groups=("auto-l40s",),
+            shifts=((at(6, 9, 25), at(20, 9, 25)), (at(6, 9, 25), at(27, 9, 10))),
+            use=Use(vcpu=2.1, memory_gib=17.0, devices=0.62, follows_traffic=True),
+            vcpu=3,
+            memory_gib=24,
+            requests={GPU: 1},
+            labels=_labels("assistant", "reader-4b", "vllm"),
         ),
     ]
 

@@ -76,6 +76,7 @@ class Cluster:
 MANAGEMENT = "111122223333"
 TRAINING = "123456789012"
 INFERENCE = "210987654321"
+APPLICATIONS = "321098765432"
 RESEARCH = "444455556666"
 
 ATLAS = Cluster(
@@ -114,6 +115,19 @@ LAB = Cluster(
 )
 CLUSTERS = (ATLAS, HARBOR, LAB)
 
+DESK = Cluster(
+    name="desk",
+    payer_id=MANAGEMENT,
+    account_id=APPLICATIONS,
+    region="us-east-1",
+    zones=(),
+    usage_prefix="",
+    location="US East (N. Virginia)",
+    domain="ec2.internal",
+    network="10.40",
+)
+"""A cluster without nodes: all its pods run on Fargate, and nobody keeps an inventory."""
+
 
 @dataclass(frozen=True)
 class NodeGroup:
@@ -123,20 +137,27 @@ class NodeGroup:
         lives: For each node, the spans in which it ran; an instance that is stopped and
             started keeps its id.
         market: How it was bought; commitments apply to whatever On-Demand usage fits them.
+            Instances of a Capacity Block were paid for with the block.
         devices: Extended resources that the node advertises.
         labels: What discovery and the device plug-in say about the node's devices.
         is_in_cluster: Whether the instances ever became nodes.
+        is_auto_mode: Whether EKS runs the instances, for a fee. What DaemonSets do on other
+            nodes is part of its image.
+        has_own_chance: Whether what its pods use is drawn apart from all others of the
+            cluster: a group that came later moves no figure of those before it.
     """
 
     cluster: Cluster
     name: str
     instance_type: str
     lives: tuple[tuple[Span, ...], ...]
-    market: Literal["on-demand", "spot"] = "on-demand"
+    market: Literal["on-demand", "spot", "capacity-block"] = "on-demand"
     devices: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     team: str = "platform"
     is_in_cluster: bool = True
+    is_auto_mode: bool = False
+    has_own_chance: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,16 @@ def test_the_month_is_made_below_the_home(tmp_path: Path) -> None:
     assert all(root.is_relative_to(tmp_path / "sample" / "2026-09") for root in roots)
 
 
+def test_what_a_capacity_block_holds_lies_beside_bill_and_pods(sample: Sample) -> None:
+    """In the form of a user's own file; the bill tells the fee and what ran."""
+    assert sample.capacity_blocks.read_text().splitlines() == [
+        "capacity_reservation_id,account_id,region,instance_type,instance_count,"
+        "starts_at,ends_at",
+        "cr-0d7e68a8294c18dae,111122223333,us-east-1,p5.48xlarge,2,"
+        "2026-10-20T11:30:00Z,2026-10-23T11:30:00Z",
+    ]
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(PodledgerError, match="is not empty"):

@@ -58,7 +58,7 @@ def test_the_month_has_the_size_of_a_small_company(month: Connection) -> None:
         from bill_lines
         """,
     )[0]
-    assert (payers, accounts, regions) == (2, 4, 3)
+    assert (payers, accounts, regions) == (2, 5, 3)
     assert 50_000 < lines < 110_000
     assert 200_000 < usd < 900_000
     nodes, clusters, pod_hours = fetch(
@@ -105,7 +105,22 @@ LINES = {
     " and line_item_operation = 'RunInstances' and line_item_resource_id like 'i-%'",
     "CPU credits": "product_product_family = 'CPU Credits'"
     " and line_item_operation = 'RunInstances' and line_item_resource_id like 'i-%'",
-    "the control plane": "line_item_product_code = 'AmazonEKS'",
+    "the control plane": "line_item_usage_type like '%AmazonEKS-Hours:perCluster'",
+    "the fee of a Capacity Block": "line_item_line_item_type = 'Fee'"
+    " and line_item_usage_type = 'CapacityBlock:p5.48xlarge'"
+    " and line_item_resource_id like 'arn:aws:ec2:%:capacity-reservation/cr-%'"
+    " and line_item_unblended_cost > 0",
+    "an hour in a Capacity Block": "line_item_usage_type"
+    " = 'CapacityBlockUsage:p5.48xlarge' and line_item_resource_id like 'i-%'"
+    " and line_item_unblended_cost = 0",
+    "the fee of Auto Mode": "line_item_usage_type = 'USW2-EKS-Auto:g6e.xlarge'"
+    " and line_item_resource_id like 'i-%'",
+    "vCPUs of a pod on Fargate": "line_item_usage_type like '%Fargate-vCPU-Hours:perCPU'"
+    " and line_item_resource_id like 'arn:aws:eks:%:pod/desk/%/%/%'",
+    "memory of a pod on Fargate": "line_item_usage_type like '%Fargate-GB-Hours'"
+    " and line_item_line_item_type = 'SavingsPlanCoveredUsage'",
+    "storage of a pod on Fargate": "line_item_usage_type"
+    " like '%Fargate-EphemeralStorage-GB-Hours'",
     "NAT": "line_item_operation = 'NatGateway'",
     "another service": "line_item_product_code = 'AmazonS3'",
     "no resource": "line_item_product_code = 'AmazonCloudWatch'"
@@ -136,7 +151,7 @@ def test_every_make_of_node_is_billed(month: Connection) -> None:
         *("p5.48xlarge", "p4d.24xlarge", "trn1.32xlarge", "t3.medium"),
         *("g5.xlarge", "g5.2xlarge", "g5.12xlarge", "g6.2xlarge", "g6.12xlarge"),
         *("g6f.large", "g6f.xlarge", "g6f.2xlarge", "g6f.4xlarge", "g4ad.4xlarge"),
-        *("inf2.8xlarge", "inf2.24xlarge", "m5.2xlarge", "m5.4xlarge"),
+        *("inf2.8xlarge", "inf2.24xlarge", "m5.2xlarge", "m5.4xlarge", "g6e.xlarge"),
     }
 
 
@@ -215,6 +230,63 @@ def test_one_pod_runs_on_an_instance_that_no_bill_knows(month: Connection) -> No
         """,
     )
     assert pods == [("connector-proof-6d5f7c9b44-x2k8p",)]
+
+
+def test_capacity_is_bought_in_one_account_and_used_in_another(month: Connection) -> None:
+    """As the block's ARN says, and in hours in which one node ran, or none."""
+    assert fetch(
+        month,
+        """
+        select line_item_usage_account_id, resource_tags['user_team'], nodes, count(*)
+        from (
+            select
+                line_item_usage_account_id,
+                resource_tags,
+                usage_hour,
+                count(*) as nodes
+            from node_lines
+            where capacity_reservation_capacity_reservation_arn = (
+                select line_item_resource_id from bill_lines
+                where line_item_usage_type = 'CapacityBlock:p5.48xlarge'
+                    and line_item_usage_account_id = '111122223333'
+                    and line_item_resource_id like '%:111122223333:%'
+            )
+            group by all
+        )
+        group by all
+        order by all
+        """,
+    ) == [("123456789012", "vision", 1, 20), ("123456789012", "vision", 2, 40)]
+
+
+def test_pods_on_fargate_are_known_to_the_bill_alone(month: Connection) -> None:
+    assert fetch(
+        month,
+        """
+        select
+            split_part(line_item_resource_id, '/', 3) as namespace,
+            count(distinct split_part(line_item_resource_id, '/', 5))
+        from bill_lines
+        where line_item_operation = 'FargatePod' and line_item_resource_id is not null
+        group by all
+        order by all
+        """,
+    ) == [("annotation", 46), ("reports", 31)]
+    assert fetch(month, "select count(*) from pod_hours where cluster_name = 'desk'") == [
+        (0,)
+    ]
+
+
+def test_auto_mode_runs_no_daemon_sets(month: Connection) -> None:
+    assert fetch(
+        month,
+        """
+        select distinct workload_name
+        from pod_hours
+        join node_hours using (instance_id, usage_hour)
+        where instance_type = 'g6e.xlarge'
+        """,
+    ) == [("rag-reader",)]
 
 
 def test_a_gpu_node_stands_idle(month: Connection) -> None:
