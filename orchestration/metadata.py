@@ -14,18 +14,25 @@ from decimal import Decimal
 
 import dagster as dg
 
-from orchestration.close.figures import cents, exact
+from orchestration.close.figures import UNKNOWN, cents, exact
 
 Metadata = dict[str, dg.MetadataValue]
 
 
-def money(**figures: Decimal) -> Metadata:
-    """Amounts by name: ``bill_usd`` to the last digit, ``bill_usd_rounded`` to plot."""
+def money(**figures: Decimal | None) -> Metadata:
+    """Amounts by name: ``bill_usd`` to the last digit, ``bill_usd_rounded`` to plot.
+
+    None is an amount that the bill does not tell: it is said, and not plotted.
+    """
     return {
-        **{name: dg.MetadataValue.text(exact(usd)) for name, usd in figures.items()},
+        **{
+            name: dg.MetadataValue.text(UNKNOWN if usd is None else exact(usd))
+            for name, usd in figures.items()
+        },
         **{
             f"{name}_rounded": dg.MetadataValue.float(float(round(usd, 2)))
             for name, usd in figures.items()
+            if usd is not None
         },
     }
 

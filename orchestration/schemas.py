@@ -49,6 +49,16 @@ BILL_MONEY_COLUMNS = (
 )
 """Money columns of ``raw/bill_lines``; null where the export does not have them."""
 
+BASIS_COLUMNS = (
+    *(
+        name
+        for name in BILL_MONEY_COLUMNS
+        if name != "line_item_unblended_cost" and not name.startswith("split_line_item_")
+    ),
+    "reservation_reservation_a_r_n",
+)
+"""Columns that a cost basis may need, and an export may lack."""
+
 BILL_LINES = pa.schema(
     [
         *(
@@ -119,12 +129,16 @@ BILL_FILES = pa.schema(
         pa.field("money_usd", MONEY),
         pa.field("rounded_values", pa.int64()),
         pa.field("rounding_moved_usd", pa.decimal128(38, 20)),
+        pa.field("payer_account_ids", STRING),
+        pa.field("absent_columns", STRING),
     ]
 )
 """``raw/bill_files``: one row a file that a manifest named, with what was read from it.
 
 ``money_usd`` is the sum over all money columns, a checksum. ``rounding_moved_usd`` is the
-sum of (value read - value kept) over all money columns.
+sum of (value read - value kept) over all money columns. ``payer_account_ids`` are those of
+its lines, ``absent_columns`` those of ``BASIS_COLUMNS`` that it does not have: both in
+order, parted by commas, and null in a file without lines.
 """
 
 POD_HOURS = pa.schema(

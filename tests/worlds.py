@@ -13,6 +13,7 @@ import io
 import json
 import random
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -429,11 +430,16 @@ def _cur2_row(line: dict[str, Any]) -> dict[str, Any]:
 
 _MONEY = {
     "line_item_unblended_cost": "unblended",
+    "line_item_net_unblended_cost": "net_unblended",
     "pricing_public_on_demand_cost": "public",
     "reservation_effective_cost": "reservation_effective",
+    "reservation_net_effective_cost": "reservation_net_effective",
     "reservation_unused_amortized_upfront_fee_for_billing_period": "unused_upfront",
     "reservation_unused_recurring_fee": "unused_recurring",
+    "reservation_net_unused_amortized_upfront_fee_for_billing_period": "net_unused_upfront",
+    "reservation_net_unused_recurring_fee": "net_unused_recurring",
     "savings_plan_savings_plan_effective_cost": "savings_plan_effective",
+    "savings_plan_net_savings_plan_effective_cost": "savings_plan_net_effective",
     "savings_plan_total_commitment_to_date": "commitment",
     "savings_plan_used_commitment": "used_commitment",
 }
@@ -446,10 +452,19 @@ def _with_effective(line: dict[str, Any]) -> dict[str, Any]:
     return line | {f"{kind}_effective": line["effective"]}
 
 
-def write_cur2(world: World, root: Path, payers: list[str] | None = None) -> None:
-    """Write CUR 2.0 as Parquet in the overwrite layout, in two files."""
+def write_cur2(
+    world: World,
+    root: Path,
+    payers: list[str] | None = None,
+    without: Collection[str] = (),
+) -> None:
+    """Write CUR 2.0 as Parquet in the overwrite layout, in two files.
+
+    ``without`` are columns that its customer did not choose.
+    """
     lines = [_with_effective(line) for line in world.lines]
     rows = [_cur2_row(line) for line in lines if not payers or line["payer"] in payers]
+    rows = [{k: v for k, v in row.items() if k not in without} for row in rows]
     strings = [
         name
         for name, value in rows[0].items()
@@ -493,8 +508,16 @@ def _is_typed(value: object) -> bool:
     return isinstance(value, dt.datetime | float | dict)
 
 
-def write_legacy(world: World, root: Path, payers: list[str] | None = None) -> None:
-    """Write a legacy report as csv.gz in the create-new layout."""
+def write_legacy(
+    world: World,
+    root: Path,
+    payers: list[str] | None = None,
+    more: dict[str, str] | None = None,
+) -> None:
+    """Write a legacy report as csv.gz in the create-new layout.
+
+    ``more`` are columns beside the usual ones, with what of a line they hold.
+    """
     columns = {
         "identity/LineItemId": "identity_line_item_id",
         "identity/TimeInterval": "identity_time_interval",
@@ -524,6 +547,7 @@ def write_legacy(world: World, root: Path, payers: list[str] | None = None) -> N
         "savingsPlan/SavingsPlanEffectiveCost": "savings_plan_effective",
         "savingsPlan/TotalCommitmentToDate": "commitment",
         "savingsPlan/UsedCommitment": "used_commitment",
+        **(more or {}),
     }
     text = io.StringIO()
     writer = csv.writer(text)

@@ -41,3 +41,16 @@
     sum({{ column }}::decimal(28, 12))::double as {{ column }},
     {% endfor -%}
 {%- endmacro %}
+
+{# Zero of a basis that is known, null of one that is not. #}
+{% macro zero_if_known(amount) -%}
+    case when {{ amount }} is not null then 0 end
+{%- endmacro %}
+
+{# A sum that is null if any part is: over payers, a part of a total is none. #}
+{% macro whole_sum(amount, condition='true') -%}
+    case
+        when count(*) filter (where {{ condition }} and {{ amount }} is null) = 0
+            then coalesce(sum({{ amount }}) filter (where {{ condition }}), 0)
+    end
+{%- endmacro %}

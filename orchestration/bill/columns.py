@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.schemas import BILL_LINES
+from orchestration.schemas import BASIS_COLUMNS, BILL_LINES
 
 REQUIRED = (
     "bill_payer_account_id",
@@ -64,6 +64,11 @@ class Columns:
         """Positions of all columns that are read, in order."""
         keys = {place for pairs in self.keys.values() for _, place in pairs}
         return sorted({*self.plain.values(), *self.maps.values(), *keys})
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Columns that a cost basis may need and the file does not have, in order."""
+        return tuple(sorted(name for name in BASIS_COLUMNS if name not in self.plain))
 
     def written(self, name: str) -> str:
         """A normal name as the file writes it."""

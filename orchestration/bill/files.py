@@ -53,7 +53,10 @@ class FileTask:
 
 @dataclass
 class FileRead:
-    """What has been read of one file so far; its SHA-256 once all of it has been."""
+    """What has been read of one file so far; its SHA-256 once all of it has been.
+
+    ``absent_columns`` are those that a cost basis may need and the file does not have.
+    """
 
     row_count: int = 0
     unblended_usd: Decimal = Decimal(0)
@@ -61,6 +64,7 @@ class FileRead:
     rounded_values: int = 0
     rounding_moved_usd: Decimal = Decimal(0)
     traits: Traits = field(default_factory=Traits)
+    absent_columns: tuple[str, ...] = ()
     sha256: str = ""
 
     def add(self, lines: Lines) -> None:
@@ -90,6 +94,7 @@ def read_file(task: FileTask) -> FileRead:
         if source.is_empty:
             return read
         columns = match_columns(source.names)
+        read.absent_columns = columns.absent
         with pq.ParquetWriter(
             task.target, _WRITTEN, store_schema=False, compression="zstd"
         ) as writer:

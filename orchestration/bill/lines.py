@@ -100,4 +100,6 @@ def _record(task: FileTask, read: FileRead) -> dict[str, object]:
         "money_usd": read.money_usd,
         "rounded_values": read.rounded_values,
         "rounding_moved_usd": moved,
+        "payer_account_ids": ",".join(read.traits.payers) if read.row_count else None,
+        "absent_columns": ",".join(read.absent_columns) if read.row_count else None,
     }

@@ -66,6 +66,11 @@ class Traits:
     has_instances: bool = False
     has_resource_ids: bool = False
 
+    @property
+    def payers(self) -> list[str]:
+        """Payers that occur, in order."""
+        return sorted({payer for payer, _ in self.accounts if payer is not None})
+
     def add(self, lines: pa.Table) -> None:
         """Take note of lines in normal form."""
         self.accounts |= _accounts(lines)

@@ -20,11 +20,12 @@ _GREYS = {OTHERS: "#b8bcc2", UNALLOCATED: "#e3e5e8"}
 _INK, _PALE_INK, _RULE = "#333940", "#555b63", "#eceef0"
 
 
-def daily_costs(days: Sequence[DayCost]) -> str:
+def daily_costs(days: Sequence[DayCost], basis: str) -> str:
     """Draw what every day cost, the dearest namespaces apart.
 
     Args:
         days: In the order in which they are to be told, what is grey after the rest.
+        basis: The cost basis of what is drawn.
 
     Returns:
         An SVG document.
@@ -49,7 +50,7 @@ def daily_costs(days: Sequence[DayCost]) -> str:
             x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
             y=alt.Y(
                 "usd:Q",
-                title="USD a day, amortized",
+                title=f"USD a day, {basis.replace('_', ' ')}",
                 axis=alt.Axis(format=",.0f", ticks=False, labelPadding=6),
             ),
             color=alt.Color(

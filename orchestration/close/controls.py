@@ -122,6 +122,16 @@ CATALOGUE: dict[str, ControlRule] = {
             " that is not read as it stands. Compare the file with raw/bill_lines.",
         ),
         ControlRule(
+            "every_basis_is_in_the_export",
+            "warning",
+            "The exports have the columns that the payer's lines need to tell their cost in"
+            " each cost basis; a basis that they do not tell is null everywhere, not zero.",
+            "whoever runs the bill exports",
+            "The evidence names the export and its missing columns: edit the export in AWS"
+            " Data Exports, select these columns in its column selection (a legacy report"
+            " has them by itself), have it delivered again, and close the month again.",
+        ),
+        ControlRule(
             "pods_run_on_billed_instances",
             "warning",
             "Every pod-hour of the inventory ran on an instance that the bill charges for"

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from orchestration.close.contract import TABLES
-from orchestration.close.figures import exact
+from orchestration.close.figures import UNKNOWN, exact
 from orchestration.close.ledger import Revision, bring, is_there, verify
 from orchestration.close.manifest import (
     MANIFEST_NAME,
@@ -29,7 +29,14 @@ from orchestration.errors import PodledgerError
 _EXAMPLES = 3
 """Differing rows that are told of one file."""
 
-_COMPARED = ("month", "method_version", "labels", "row_counts", "totals")
+_COMPARED = (
+    "month",
+    "method_version",
+    "labels",
+    "row_counts",
+    "totals",
+    "missing_bases",
+)
 """Fields of a manifest that say what the figures are, and not how they came about."""
 
 
@@ -157,7 +164,12 @@ def _value_differences(place: str, ours: Any, theirs: Any) -> Iterator[str]:
                     f"{place}.{key}", ours.get(key), theirs.get(key)
                 )
     else:
-        yield f"{place} is {ours} in A and {theirs} in B"
+        yield f"{place} is {_told(ours)} in A and {_told(theirs)} in B"
+
+
+def _told(value: Any) -> Any:
+    """A value of a manifest; what no export tells is null in it."""
+    return UNKNOWN if value is None else value
 
 
 def _file_differences(
@@ -219,14 +231,18 @@ def _money_differences(
     described = connection.execute(f"describe from {files['A']}").fetchall()
     columns = [column for column, type_, *_ in described if type_.startswith("DECIMAL")]
     for column in columns:
-        ours, theirs = (
-            connection.execute(f"select coalesce(sum({column}), 0) from {file}").fetchall()[
-                0
-            ][0]
-            for file in files.values()
-        )
+        ours, theirs = (_sum(connection, column, file) for file in files.values())
         if ours != theirs:
-            yield f"{name}: {column} adds up to {exact(ours)} in A, {exact(theirs)} in B"
+            yield f"{name}: {column} adds up to {ours} in A, {theirs} in B"
+
+
+def _sum(connection: duckdb.DuckDBPyConnection, column: str, file: str) -> str:
+    """A column's sum, and in how many rows it is null."""
+    rows = connection.execute(
+        f"select coalesce(sum({column}), 0), count(*) - count({column}) from {file}"
+    ).fetchall()
+    usd, nulls = rows[0]
+    return f"{exact(usd)} ({nulls:,} rows {UNKNOWN})" if nulls else exact(usd)
 
 
 def _key(name: str, columns: dict[str, str]) -> list[str]:

@@ -40,10 +40,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows, and the sum of every money column in USD."""
+    """Rows, and of every money column its sum in USD and how often it is null."""
 
     row_count: int = 0
     sums: Mapping[str, Decimal] = field(default_factory=dict)
+    nulls: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Tally) -> Tally:
         names = {**self.sums, **other.sums}
@@ -51,6 +52,7 @@ class Tally:
         return Tally(
             self.row_count + other.row_count,
             {n: self.sums.get(n, zero) + other.sums.get(n, zero) for n in names},
+            {n: self.nulls.get(n, 0) + other.nulls.get(n, 0) for n in names},
         )
 
 
@@ -93,7 +95,16 @@ class TableExporter:
         (folder / self.name).mkdir()
         days = self._days(source)
         if not days:
-            nothing = self._as_tally([0, *(Decimal(0) for _ in self.table.money_columns)])
+            nothing = self._as_tally(
+                [
+                    0,
+                    *(
+                        figure
+                        for _ in self.table.money_columns
+                        for figure in (Decimal(0), 0)
+                    ),
+                ]
+            )
             return self._write(source, folder / self.name / "empty.parquet", nothing)
         total = Tally()
         for day, expected in days.items():
@@ -146,12 +157,20 @@ class TableExporter:
         return self._as_tally(row)
 
     def _aggregates(self) -> str:
-        sums = (f"coalesce(sum({column}), 0)" for column in self.table.money_columns)
-        return ", ".join(["count(*)", *sums])
+        figures = (
+            f"coalesce(sum({column}), 0), count(*) - count({column})"
+            for column in self.table.money_columns
+        )
+        return ", ".join(["count(*)", *figures])
 
     def _as_tally(self, figures: Sequence[Any]) -> Tally:
-        row_count, *sums = figures
-        return Tally(row_count, dict(zip(self.table.money_columns, sums, strict=True)))
+        row_count, *of_columns = figures
+        names = self.table.money_columns
+        return Tally(
+            row_count,
+            dict(zip(names, of_columns[::2], strict=True)),
+            dict(zip(names, of_columns[1::2], strict=True)),
+        )
 
     def _require_types(self, source: Source) -> None:
         """Refuse a mart whose types are not the contract's: a cast could round money."""

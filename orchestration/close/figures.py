@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
+UNKNOWN = "not in this export"
+"""In place of an amount that the bill does not tell."""
+
 _CENT = Decimal("0.01")
 
 

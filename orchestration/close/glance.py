@@ -12,9 +12,10 @@ from decimal import Decimal
 import dagster as dg
 
 from orchestration.close import charts
+from orchestration.close.bases import BASIS, INVOICE_BASIS
 from orchestration.close.controls import Control
+from orchestration.close.figures import UNKNOWN
 from orchestration.close.overview import Overview
-from orchestration.close.summary import BASIS
 from orchestration.metadata import Metadata, money, picture, table
 
 DAILY = "daily_costs"
@@ -23,7 +24,7 @@ NAMESPACES = "top_namespaces"
 
 def of_marts(overview: Overview) -> dict[str, Metadata]:
     """Metadata of the marts by name, for a month whose roll-ups are built."""
-    cost = overview.totals.get(BASIS)
+    cost = overview.totals.get(overview.basis)
     found: dict[str, Metadata] = {
         "rpt_month_totals": {**law(overview), **figures(overview)},
         "rpt_month_by_namespace": {NAMESPACES: namespaces(overview)},
@@ -36,7 +37,7 @@ def of_marts(overview: Overview) -> dict[str, Metadata]:
         "fct_bill_remainder": {
             **(money(remainder_usd=cost.remainder) if cost else {}),
             "by_category": table(
-                ("category", "unblended USD", f"{BASIS} USD"), overview.remainder
+                ("category", "unblended USD", f"{overview.basis} USD"), overview.remainder
             ),
         },
         "fct_split_line_items": (
@@ -64,7 +65,7 @@ def law(overview: Overview) -> Metadata:
 
     Dagster's column of values holds some fifty characters.
     """
-    shown = [basis for basis in ("unblended", BASIS) if basis in overview.totals]
+    shown = [basis for basis in (INVOICE_BASIS, BASIS) if basis in overview.totals]
     parts = {
         "bill": "bill",
         "= pods, split": "pods_split",
@@ -74,7 +75,7 @@ def law(overview: Overview) -> Metadata:
         "residual": "difference",
     }
     rows = [
-        (title, *(getattr(overview.totals[basis], name) for basis in shown))
+        (title, *(getattr(overview.totals[basis], name, UNKNOWN) for basis in shown))
         for title, name in parts.items()
     ]
     return {"law": table(("USD", *shown), rows)}
@@ -82,7 +83,7 @@ def law(overview: Overview) -> Metadata:
 
 def figures(overview: Overview) -> Metadata:
     """The law in the basis of the invoice, exact and to be plotted over the months."""
-    invoice = overview.totals.get("unblended")
+    invoice = overview.totals.get(INVOICE_BASIS)
     if invoice is None:
         return {}
     return money(
@@ -97,9 +98,10 @@ def figures(overview: Overview) -> Metadata:
 
 def namespaces(overview: Overview) -> dg.MetadataValue:
     """The dearest namespaces, dearest first."""
-    pods = overview.totals[BASIS].pods if BASIS in overview.totals else Decimal(0)
+    totals = overview.totals.get(overview.basis)
+    pods = totals.pods if totals else Decimal(0)
     return table(
-        ("namespace", "device-hours", f"{BASIS} USD", "% of pods"),
+        ("namespace", "device-hours", f"{overview.basis} USD", "% of pods"),
         [
             (
                 one.name,
@@ -116,7 +118,11 @@ def chart(overview: Overview) -> Metadata:
     """What every day cost; nothing for a month without any node."""
     if not overview.days:
         return {}
-    return {DAILY: picture(charts.daily_costs(overview.days), "Cost of every day")}
+    return {
+        DAILY: picture(
+            charts.daily_costs(overview.days, overview.basis), "Cost of every day"
+        )
+    }
 
 
 def controls(rows: Sequence[Control]) -> Metadata:

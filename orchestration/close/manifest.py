@@ -92,12 +92,28 @@ class BasisTotals(_Record):
         return self.bill - self.pods - self.unallocated - self.remainder
 
 
+class MissingBasis(_Record):
+    """A cost basis of a payer that its exports do not tell, and what they lack for it."""
+
+    payer_account_id: str
+    cost_basis: str
+    exports: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def lacking(self) -> str:
+        """What is missing where, in words."""
+        return f"{', '.join(self.exports)} has no {', '.join(self.columns)}"
+
+
 class Manifest(_Record):
     """One revision of one month: what it was made from, and what it holds.
 
     ``fingerprint`` is the digest of everything that the figures follow from; two
     revisions of a month never share the one that they were made from in succession.
     ``ownership_sha256`` is that of the entries in force, whatever their file looks like.
+    ``totals`` is over all payers, by cost basis: null where a payer's exports do not tell
+    the basis, which ``missing_bases`` then names.
     """
 
     schema_version: Literal[1] = 1
@@ -112,7 +128,8 @@ class Manifest(_Record):
     deliveries: tuple[Delivery, ...]
     inventory: tuple[InventoryFile, ...]
     row_counts: dict[str, int]
-    totals: dict[str, BasisTotals]
+    totals: dict[str, BasisTotals | None]
+    missing_bases: tuple[MissingBasis, ...] = ()
     files: tuple[PublishedFile, ...]
 
     def to_text(self) -> str:

@@ -15,12 +15,12 @@ from typing import Any
 
 import duckdb
 
+from orchestration.close.bases import as_law, basis_of_breakdowns, sum_laws
 from orchestration.close.controls import Control, read_controls
 from orchestration.close.manifest import BasisTotals
-from orchestration.close.summary import BASIS, TOP
+from orchestration.close.summary import TOP
 from orchestration.close.warehouse import open_warehouse
 from orchestration.months import Month
-from orchestration.schemas import BASES
 
 OTHERS, UNALLOCATED = "others", "unallocated"
 """In the days: every namespace that is not named, and what belongs to none."""
@@ -31,7 +31,7 @@ _NAMED = 6
 
 @dataclass(frozen=True)
 class NamespaceCost:
-    """What a namespace cost in the month, in ``BASIS``.
+    """What a namespace cost in the month, in the overview's basis.
 
     Attributes:
         cluster_name: Its cluster; None if the inventory does not say.
@@ -60,7 +60,7 @@ class NamespaceCost:
 
 @dataclass(frozen=True)
 class DayCost:
-    """What a name cost on a day, in ``BASIS``."""
+    """What a name cost on a day, in the overview's basis."""
 
     day: dt.date
     name: str
@@ -72,22 +72,28 @@ class Overview:
     """A month at a glance.
 
     Attributes:
-        totals: The law of the month in each basis, over all payers.
+        totals: The law of the month in each basis, over all payers; None where the exports
+            do not tell it of all.
         namespaces: The dearest, dearest first; at most ``TOP``.
         days: By day, the dearest namespaces first, then others, then unallocated.
-        unallocated: Cost by reason and resource in ``BASIS``, dearest first.
-        remainder: Cost by category, in ``unblended`` and ``BASIS``, dearest first.
+        unallocated: Cost by reason and resource in ``basis``, dearest first.
+        remainder: Cost by category, in ``unblended`` and ``basis``, dearest first.
         controls: Every row, in the catalogue's order.
         row_counts: The month's rows of the tables of the warehouse.
     """
 
-    totals: dict[str, BasisTotals]
+    totals: dict[str, BasisTotals | None]
     namespaces: list[NamespaceCost]
     days: list[DayCost]
     unallocated: list[tuple[str, str, Decimal]]
     remainder: list[tuple[str, Decimal, Decimal]]
     controls: list[Control]
     row_counts: dict[str, int]
+
+    @property
+    def basis(self) -> str:
+        """The cost basis of the breakdowns: amortized where the exports tell it."""
+        return basis_of_breakdowns(self.totals)
 
 
 def read_overview(warehouse: Path, month: Month) -> Overview:
@@ -98,19 +104,21 @@ def read_overview(warehouse: Path, month: Month) -> Overview:
     """
     controls = read_controls(warehouse, month)
     with open_warehouse(warehouse) as connection:
-        namespaces = _namespaces(connection, month)
+        totals = _totals(connection, month)
+        basis = basis_of_breakdowns(totals)
+        namespaces = _namespaces(connection, month, basis)
         return Overview(
-            totals=_totals(connection, month),
+            totals=totals,
             namespaces=namespaces[:TOP],
-            days=_days(connection, month, [one.name for one in namespaces[:_NAMED]]),
+            days=_days(connection, month, [one.name for one in namespaces[:_NAMED]], basis),
             unallocated=_rows(
                 connection,
-                f"select reason, resource, sum({BASIS}_usd) as usd from fct_unallocated"
+                f"select reason, resource, sum({basis}_usd) as usd from fct_unallocated"
                 f" where {_of(month)} group by all order by usd desc, reason, resource",
             ),
             remainder=_rows(
                 connection,
-                f"select category, sum(unblended_usd), sum({BASIS}_usd) as usd"
+                f"select category, sum(unblended_usd), sum({basis}_usd) as usd"
                 f" from fct_bill_remainder where {_of(month)}"
                 " group by all order by usd desc, category",
             ),
@@ -119,48 +127,50 @@ def read_overview(warehouse: Path, month: Month) -> Overview:
         )
 
 
-def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, BasisTotals]:
-    names = list(BasisTotals.model_fields)
-    sums = ", ".join(f"sum({name}_usd)" for name in names)
+def _totals(
+    connection: duckdb.DuckDBPyConnection, month: Month
+) -> dict[str, BasisTotals | None]:
+    names = ", ".join(f"{name}_usd" for name in BasisTotals.model_fields)
     rows = _rows(
         connection,
-        f"select cost_basis, {sums} from rpt_month_totals where {_of(month)} group by all",
+        f"select payer_account_id, cost_basis, {names} from rpt_month_totals"
+        f" where {_of(month)}",
     )
-    found = {
-        basis: BasisTotals(**dict(zip(names, usd, strict=True))) for basis, *usd in rows
-    }
-    return {basis: found[basis] for basis in BASES if basis in found}
+    laws = {(payer, basis): as_law(figures) for payer, basis, *figures in rows}
+    return sum_laws(laws) if laws else {}
 
 
-def _namespaces(connection: duckdb.DuckDBPyConnection, month: Month) -> list[NamespaceCost]:
+def _namespaces(
+    connection: duckdb.DuckDBPyConnection, month: Month, basis: str
+) -> list[NamespaceCost]:
     rows = _rows(
         connection,
         f"""
         select
             cluster_name, namespace, coalesce(sum(accelerator_allocated_hours), 0),
-            sum({BASIS}_split_usd), sum({BASIS}_unused_usd)
+            sum({basis}_split_usd), sum({basis}_unused_usd)
         from fct_daily_costs
         where {_of(month)}
         group by cluster_name, namespace
-        order by sum({BASIS}_total_usd) desc, cluster_name, namespace
+        order by sum({basis}_total_usd) desc, cluster_name, namespace
         """,
     )
     return [NamespaceCost(*row) for row in rows]
 
 
 def _days(
-    connection: duckdb.DuckDBPyConnection, month: Month, named: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, month: Month, named: Sequence[str], basis: str
 ) -> list[DayCost]:
     rows = _rows(
         connection,
         f"""
-        select usage_date, cluster_name, namespace, sum({BASIS}_total_usd)
+        select usage_date, cluster_name, namespace, sum({basis}_total_usd)
         from fct_daily_costs where {_of(month)} group by all
         """,
     )
     idle = _rows(
         connection,
-        f"select line_item_usage_start_date::date, sum({BASIS}_usd)"
+        f"select line_item_usage_start_date::date, sum({basis}_usd)"
         f" from fct_unallocated where {_of(month)} group by all",
     )
     costs: dict[tuple[int, str, dt.date], Decimal] = {}

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 
+from orchestration.close.bases import (
+    Laws,
+    as_law,
+    read_missing_bases,
+    sum_laws,
+    sum_totals,
+)
 from orchestration.close.contract import (
     BASIS_COLUMNS,
     CHARGEBACK,
@@ -36,7 +42,7 @@ from orchestration.close.ledger import (
     verify,
     workspace,
 )
-from orchestration.close.manifest import BasisTotals, Manifest
+from orchestration.close.manifest import Manifest, MissingBasis
 from orchestration.close.provenance import Provenance, code_version, read_provenance
 from orchestration.close.warehouse import open_warehouse, parquet
 from orchestration.errors import PodledgerError
@@ -154,10 +160,12 @@ def _add(
         _require_this_method(
             connection, Lake(settings.home, settings.remote), month, settings.method
         )
-        totals = _totals(connection, month)
+        laws = _laws(connection, month)
+        missing = read_missing_bases(connection, month)
+        _require_nulls(laws, missing, month)
         source = Source(connection, month, progress)
         tallies = {part.name: part.export(source, folder) for part in exporters}
-        _require_totals(tallies, totals, month)
+        _require_totals(tallies, laws, month)
         progress("Bringing the files to disk")
         manifest = Manifest(
             month=month.label,
@@ -171,7 +179,8 @@ def _add(
             deliveries=made_from.deliveries,
             inventory=made_from.inventory,
             row_counts={name: tally.row_count for name, tally in tallies.items()},
-            totals=totals,
+            totals=sum_laws(laws),
+            missing_bases=missing,
             files=seal(folder),
         )
         return add_revision(folder, settings.published, month, manifest, settings.remote)
@@ -242,8 +251,8 @@ def _lake_files(lake: Lake, table: str, month: Month) -> str:
     return parquet(*paths)
 
 
-def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, BasisTotals]:
-    """The law of the month in each basis, over all payers, after it held for each payer.
+def _laws(connection: duckdb.DuckDBPyConnection, month: Month) -> Laws:
+    """The law of the month for each payer and basis, after it held.
 
     Raises:
         PodledgerError: A payer lacks a basis, or its parts do not add up to its bill.
@@ -263,67 +272,80 @@ def _totals(connection: duckdb.DuckDBPyConnection, month: Month) -> dict[str, Ba
         order by payer_account_id, cost_basis
         """
     ).fetchall()
-    by_payer = {
-        (payer, basis): BasisTotals(
-            **dict(zip(BasisTotals.model_fields, figures, strict=True))
-        )
-        for payer, basis, *figures in rows
-    }
-    payers = sorted({payer for payer, _ in by_payer})
+    laws = {(payer, basis): as_law(figures) for payer, basis, *figures in rows}
+    payers = sorted({payer for payer, _ in laws})
     missing = [
         f"payer {payer}, {basis}"
         for payer in payers
         for basis in BASES
-        if (payer, basis) not in by_payer
+        if (payer, basis) not in laws
     ]
-    if not payers or missing or len(by_payer) != len(rows):
+    if not payers or missing or len(laws) != len(rows):
         raise PodledgerError(
             f"{month} is not published: rpt_month_totals must have one row a payer and cost"
             f" basis, and does not ({', '.join(missing) or f'{len(rows)} rows'}). Run the"
             f" whole close: podledger close {month}."
         )
-    for (payer, basis), totals in by_payer.items():
-        if totals.difference:
+    for payer, basis, *figures in rows:
+        if None in figures and any(usd is not None for usd in figures):
+            raise PodledgerError(
+                f"{month} is not published: rpt_month_totals has some {basis} amounts of"
+                f" payer {payer} and not others, and what is missing is not zero. Run the"
+                f" whole close: podledger close {month}. If it stays so, a model is wrong."
+            )
+    for (payer, basis), law in laws.items():
+        if law is not None and law.difference:
             raise PodledgerError(
                 f"{month} is not published: the {basis} bill of payer {payer} is"
-                f" {exact(totals.bill)} USD, and its parts differ from it by"
-                f" {exact(totals.difference)} USD (pods {exact(totals.pods)}, unallocated"
-                f" {exact(totals.unallocated)}, remainder {exact(totals.remainder)})."
+                f" {exact(law.bill)} USD, and its parts differ from it by"
+                f" {exact(law.difference)} USD (pods {exact(law.pods)}, unallocated"
+                f" {exact(law.unallocated)}, remainder {exact(law.remainder)})."
                 " Compare fct_bill_remainder, fct_unallocated and pod_costs with"
                 " raw/bill_lines."
             )
-    return {
-        basis: sum_totals([by_payer[payer, basis] for payer in payers]) for basis in BASES
-    }
+    return laws
 
 
-def sum_totals(parts: Sequence[BasisTotals]) -> BasisTotals:
-    """The totals of several payers together."""
-    return BasisTotals(
-        **{
-            name: sum((getattr(part, name) for part in parts), Decimal(0))
-            for name in BasisTotals.model_fields
-        }
-    )
-
-
-def _require_totals(
-    tallies: Mapping[str, Tally], totals: Mapping[str, BasisTotals], month: Month
-) -> None:
-    """Hold the written files against the totals that the manifest will name.
+def _require_nulls(laws: Laws, missing: Sequence[MissingBasis], month: Month) -> None:
+    """Hold what has no amounts against what the exports cannot tell.
 
     Raises:
-        PodledgerError: A money column of a file does not add up to its total.
+        PodledgerError: A basis is null that they tell, or has amounts that they do not.
     """
+    without = {key for key, law in laws.items() if law is None}
+    named = {(one.payer_account_id, one.cost_basis) for one in missing}
+    for payer, basis in sorted(without ^ named):
+        found = "has no amounts" if (payer, basis) in without else "has amounts"
+        raise PodledgerError(
+            f"{month} is not published: the {basis} cost of payer {payer} {found} in"
+            " rpt_month_totals, and int_bases__known says otherwise. They are of different"
+            f" runs, or a model is wrong. Run the whole close: podledger close {month}."
+        )
+
+
+def _require_totals(tallies: Mapping[str, Tally], laws: Laws, month: Month) -> None:
+    """Hold the written files against the totals that the manifest will name.
+
+    A column of which a payer has no amounts is held against the other payers' sum.
+
+    Raises:
+        PodledgerError: A money column of a file does not add up to its total, or is null
+            where its basis is known.
+    """
+    totals = {
+        basis: sum_totals([law for (_, b), law in laws.items() if b == basis and law])
+        for basis in BASES
+    }
+    unknown = {basis for (_, basis), law in laws.items() if law is None}
     due = {
         SCAD.name: {
-            **{column: totals[b].pods_split for b, column in SCAD_SPLIT_COLUMNS.items()},
-            **{column: totals[b].pods_unused for b, column in SCAD_UNUSED_COLUMNS.items()},
+            **{c: (b, totals[b].pods_split) for b, c in SCAD_SPLIT_COLUMNS.items()},
+            **{c: (b, totals[b].pods_unused) for b, c in SCAD_UNUSED_COLUMNS.items()},
         },
-        UNALLOCATED.name: {c: totals[b].unallocated for c, b in BASIS_COLUMNS.items()},
-        REMAINDER.name: {c: totals[b].remainder for c, b in BASIS_COLUMNS.items()},
+        UNALLOCATED.name: {c: (b, totals[b].unallocated) for c, b in BASIS_COLUMNS.items()},
+        REMAINDER.name: {c: (b, totals[b].remainder) for c, b in BASIS_COLUMNS.items()},
         CHARGEBACK.name: {
-            f"{basis}_{part}_usd": amount
+            f"{basis}_{part}_usd": (basis, amount)
             for basis, law in totals.items()
             for part, amount in (
                 ("split", law.pods_split),
@@ -333,7 +355,7 @@ def _require_totals(
         },
     }
     for name, columns in due.items():
-        for column, expected in columns.items():
+        for column, (basis, expected) in columns.items():
             actual = tallies[name].sums[column]
             if actual != expected:
                 raise PodledgerError(
@@ -341,6 +363,13 @@ def _require_totals(
                     f" {exact(actual)} USD, and rpt_month_totals says {exact(expected)}."
                     " Marts and pod_costs are of different runs, or a model drops rows. Run"
                     f" the whole close: podledger close {month}."
+                )
+            nulls = tallies[name].nulls[column]
+            if nulls and basis not in unknown:
+                raise PodledgerError(
+                    f"{month} is not published: {column} of {name} is null in {nulls} rows,"
+                    f" and the {basis} cost of every payer is known. A model loses amounts."
+                    f" Run the whole close: podledger close {month}."
                 )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.close.bases import basis_of_breakdowns
 from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, UNALLOCATED
 from orchestration.close.controls import Control, in_catalogue_order
 from orchestration.close.ledger import Revision, bring
@@ -22,9 +23,6 @@ from orchestration.close.manifest import BasisTotals, Manifest
 from orchestration.close.warehouse import parquet
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
-
-BASIS = "amortized"
-"""The basis of a summary's breakdowns: what AWS's own split cost is in."""
 
 _PARTS = {table.name for table in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)}
 """What a summary reads: a few small files, not the split lines of every pod."""
@@ -103,7 +101,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Summary:
-    """One revision of a month, as a person asks for it; breakdowns in ``BASIS``.
+    """One revision of a month, as a person asks for it; breakdowns in ``basis``.
 
     Attributes:
         path: Folder of the revision, or of its copy.
@@ -136,9 +134,16 @@ class Summary:
     workload_count: int
 
     @property
+    def basis(self) -> str:
+        """The cost basis of the breakdowns: amortized where the exports tell it."""
+        return basis_of_breakdowns(self.manifest.totals)
+
+    @property
     def totals(self) -> BasisTotals:
-        """The law of the month in ``BASIS``."""
-        return self.manifest.totals[BASIS]
+        """The law of the month in ``basis``."""
+        totals = self.manifest.totals[self.basis]
+        assert totals is not None, "every bill tells the basis of its invoice"
+        return totals
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON's own types; money as strings, exact."""
@@ -151,8 +156,14 @@ class Summary:
             "method_version": manifest.method_version,
             "code_version": manifest.code_version,
             "row_counts": manifest.row_counts,
-            "totals": {b: t.model_dump(mode="json") for b, t in manifest.totals.items()},
-            "basis": BASIS,
+            "totals": {
+                basis: None if totals is None else totals.model_dump(mode="json")
+                for basis, totals in manifest.totals.items()
+            },
+            "missing_bases": [
+                one.model_dump(mode="json") for one in manifest.missing_bases
+            ],
+            "basis": self.basis,
             "unallocated": [_texts(asdict(row)) for row in self.unallocated],
             "remainder": [_texts(asdict(row)) for row in self.remainder],
             "controls": [_texts(asdict(row)) for row in self.controls],
@@ -186,10 +197,11 @@ def summarize(revision: Revision) -> Summary:
 
 
 def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Summary:
-    workloads = _workloads(connection, revision.path)
+    basis = basis_of_breakdowns(revision.manifest.totals)
+    workloads = _workloads(connection, revision.path, basis)
     namespaces = _by_namespace(workloads)
     label = next(iter(revision.manifest.labels), None)
-    owners = _owners(connection, revision.path, label) if label else []
+    owners = _owners(connection, revision.path, label, basis) if label else []
     return Summary(
         path=revision.path,
         address=revision.address,
@@ -197,7 +209,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
         unallocated=[
             Unallocated(*row)
             for row in connection.execute(
-                f"select reason, resource, sum({BASIS}_usd) as usd"
+                f"select reason, resource, sum({basis}_usd) as usd"
                 f" from {parquet(revision.path / 'unallocated' / '*.parquet')}"
                 " group by reason, resource order by usd desc, reason, resource"
             ).fetchall()
@@ -205,7 +217,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
         remainder=[
             Remainder(*row)
             for row in connection.execute(
-                f"select category, sum(unblended_usd), sum({BASIS}_usd) as usd"
+                f"select category, sum(unblended_usd), sum({basis}_usd) as usd"
                 f" from {parquet(revision.path / 'remainder.parquet')}"
                 " group by category order by usd desc, category"
             ).fetchall()
@@ -221,14 +233,16 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
     )
 
 
-def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spender]:
+def _workloads(
+    connection: duckdb.DuckDBPyConnection, folder: Path, basis: str
+) -> list[Spender]:
     """Every workload, dearest first."""
     rows = connection.execute(
         f"""
         select
             cluster_name, namespace, workload_type, workload_name,
-            sum({BASIS}_split_usd),
-            sum({BASIS}_unused_usd),
+            sum({basis}_split_usd),
+            sum({basis}_unused_usd),
             coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
         from {parquet(folder / "chargeback.parquet")}
         group by 1, 2, 3, 4
@@ -237,18 +251,20 @@ def _workloads(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Spen
     return _dearest_first(Spender(*row) for row in rows)
 
 
-def _owners(connection: duckdb.DuckDBPyConnection, folder: Path, label: str) -> list[Owner]:
+def _owners(
+    connection: duckdb.DuckDBPyConnection, folder: Path, label: str, basis: str
+) -> list[Owner]:
     """What the pods of each value of a label cost, dearest first; None has no label."""
     rows = connection.execute(
         f"""
         select
             labels[$label] as name,
-            sum({BASIS}_split_usd),
-            sum({BASIS}_unused_usd),
+            sum({basis}_split_usd),
+            sum({basis}_unused_usd),
             coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
         from {parquet(folder / "chargeback.parquet")}
         group by 1
-        order by sum({BASIS}_total_usd) desc, name
+        order by sum({basis}_total_usd) desc, name
         """,
         {"label": label},
     ).fetchall()

@@ -14,10 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.close.bases import INVOICE_BASIS
 from orchestration.close.controls import CATALOGUE, Control
-from orchestration.close.figures import cents
+from orchestration.close.figures import UNKNOWN, cents
 from orchestration.close.manifest import Manifest
-from orchestration.close.summary import BASIS, Spender, Summary
+from orchestration.close.summary import Spender, Summary
 from orchestration.schemas import BASES
 
 _TITLES = {
@@ -43,8 +44,9 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print()
     console.print(Text(headline, style="bold"))
     width = min(console.width, _USUAL)
-    console.print(Text(_origin(summary.manifest), style="dim"), width=width)
+    console.print(Text(_origin(summary), style="dim"), width=width)
     _print_section(console, "The law of the month", _law(summary))
+    _print_missing(console, summary.manifest)
     if summary.owner_label:
         title = f"By {summary.owner_label.replace('_', ' ')}"
         shown = _shown(len(summary.owners), summary.owner_count)
@@ -68,13 +70,14 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print()
 
 
-def _origin(manifest: Manifest) -> str:
+def _origin(summary: Summary) -> str:
+    manifest = summary.manifest
     deliveries = _count(len(manifest.deliveries), "delivery", "deliveries")
     files = _count(len(manifest.inventory), "file", "files")
     return (
         f"Read from {deliveries} of the bill and {files} of inventory, split by version"
         f" {manifest.method_version} of the method. USD, rounded to cents; all but the law"
-        f" is {BASIS} cost."
+        f" is {summary.basis} cost."
     )
 
 
@@ -115,9 +118,23 @@ def _law(summary: Summary) -> Table:
         ("  remainder", "remainder", ""),
         ("difference", "difference", "dim"),
     ):
-        figures = [cents(getattr(total, name)) for total in totals]
+        figures = [
+            Text("unknown", style="dim") if total is None else cents(getattr(total, name))
+            for total in totals
+        ]
         table.add_row(title, *figures, style=style)
     return table
+
+
+def _print_missing(console: Console, manifest: Manifest) -> None:
+    """Name the bases that are unknown, of whom, and why."""
+    for one in manifest.missing_bases:
+        _print_indented(
+            console,
+            f"{_TITLES[one.cost_basis]} of payer {one.payer_account_id} is {UNKNOWN}:"
+            f" {one.lacking}",
+            style="yellow",
+        )
 
 
 def _owners(summary: Summary) -> Table:
@@ -178,12 +195,13 @@ def _unallocated(summary: Summary) -> Table:
 
 
 def _remainder(summary: Summary) -> Table:
-    table = _table(_TITLES["unblended"], _TITLES[BASIS], "of bill")
+    bases = dict.fromkeys((INVOICE_BASIS, summary.basis))
+    table = _table(*(_TITLES[basis] for basis in bases), "of bill")
     for row in summary.remainder:
+        figures = {INVOICE_BASIS: row.unblended_usd, summary.basis: row.cost_usd}
         table.add_row(
             row.category.replace("_", " "),
-            cents(row.unblended_usd),
-            cents(row.cost_usd),
+            *(cents(figures[basis]) for basis in bases),
             _share(row.cost_usd, summary.totals.bill),
         )
     return table

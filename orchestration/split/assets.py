@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
+from orchestration.close.figures import UNKNOWN
 from orchestration.dbt import (
     WAREHOUSE_POOL,
     Translator,
@@ -69,7 +70,8 @@ def _of_node_hours(settings: Settings, month: Month) -> Metadata:
         "dagster/row_count": dg.MetadataValue.int(found.row_count),
         "instances": dg.MetadataValue.int(found.instance_count),
         "instance_types": table(
-            ("instance type", "instances", "node-hours", "amortized USD"), found.by_type
+            ("instance type", "instances", "node-hours", "amortized USD"),
+            [(*row, UNKNOWN if usd is None else usd) for *row, usd in found.by_type],
         ),
     }
 

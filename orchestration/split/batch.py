@@ -381,6 +381,10 @@ def _pod_costs(
         columns[name] = _first_known(pods[name].chunk(0), node_hours.strings[name], rows)
     columns["is_accelerated"] = pa.array(node_hours.is_accelerated[of_row])
     columns["method_version"] = pa.array(node_hours.method_version[of_row])
+    is_known = {
+        basis: None if known.all() else known[of_row]
+        for basis, known in zip(BASES, node_hours.is_known.T, strict=True)
+    }
     for index, resource in enumerate(RESOURCES):
         columns[f"{resource}_reserved_hours"] = pa.array(figures.reserved[index])
         columns[f"{resource}_used_hours"] = pa.array(figures.used[index], from_pandas=True)
@@ -388,8 +392,8 @@ def _pod_costs(
         columns[f"{resource}_split_usage_ratio"] = pa.array(figures.ratios[index])
         for number, basis in enumerate(BASES):
             split, unused = figures.split[index, number], figures.unused[index, number]
-            columns[f"{resource}_{basis}_split_usd"] = money(split)
-            columns[f"{resource}_{basis}_unused_usd"] = money(unused)
+            columns[f"{resource}_{basis}_split_usd"] = money(split, is_known[basis])
+            columns[f"{resource}_{basis}_unused_usd"] = money(unused, is_known[basis])
     return pa.Table.from_arrays(
         [columns[name] for name in POD_COSTS.names], names=POD_COSTS.names
     )

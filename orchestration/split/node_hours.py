@@ -47,7 +47,13 @@ POOL_COLUMNS = tuple(f"{resource}_{basis}_usd" for resource in RESOURCES for bas
 """What each resource of a node-hour costs, in the order of ``NodeHours.pools``."""
 
 NULLABLE_COLUMNS = frozenset(
-    {"region_code", "usage_type_prefix", "cluster_name", "node_name"}
+    {
+        "region_code",
+        "usage_type_prefix",
+        "cluster_name",
+        "node_name",
+        *(name for name in POOL_COLUMNS if "_unblended_" not in name),
+    }
 )
 """What the bill may not tell. A null elsewhere is no zero and no blank, but an error."""
 
@@ -73,7 +79,8 @@ class NodeHours:
         method_version: The version asked for; shape (n,).
         is_accelerated: Whether the split weighs the node's accelerators; shape (n,).
         capacity_hours: Resource-hours; shape (n, resources).
-        pools: Units of 1e-10 USD; shape (n, resources, bases).
+        pools: Units of 1e-10 USD, 0 where unknown; shape (n, resources, bases).
+        is_known: Whether the bill tells the cost in a basis; shape (n, bases).
     """
 
     strings: dict[str, pa.DictionaryArray]
@@ -82,14 +89,16 @@ class NodeHours:
     is_accelerated: NDArray[np.bool_]
     capacity_hours: NDArray[np.float64]
     pools: NDArray[np.int64]
+    is_known: NDArray[np.bool_]
 
     @classmethod
     def from_table(cls, table: pa.Table) -> NodeHours:
         """Take the columns named in ``COLUMNS``, in any order of rows.
 
         Raises:
-            PodledgerError: A node-hour stands twice, a value is missing or no number, or a
-                pool is beyond what the kernel can apportion exactly.
+            PodledgerError: A node-hour stands twice, a value is missing or no number, a
+                basis is known of some resources only, or a pool is beyond what the kernel
+                can apportion exactly.
         """
         for name in COLUMNS:
             if table[name].null_count and name not in NULLABLE_COLUMNS:
@@ -113,6 +122,7 @@ class NodeHours:
             pools=np.column_stack([units(table[name]) for name in POOL_COLUMNS])
             .reshape(len(table), len(RESOURCES), len(BASES))
             .copy(),
+            is_known=_known_bases(table),
         )
         node_hours.check()
         return node_hours
@@ -270,6 +280,31 @@ def open_node_hours(
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return column.combine_chunks().cast(pa.string()).dictionary_encode()
+
+
+def _known_bases(table: pa.Table) -> NDArray[np.bool_]:
+    """Whether each node-hour's cost is known in each basis: of all resources, or of none.
+
+    Raises:
+        PodledgerError: It is known of some.
+    """
+    is_known = np.ones((len(table), len(BASES)), np.bool_)
+    for number, basis in enumerate(BASES):
+        of_resources = [table[f"{resource}_{basis}_usd"] for resource in RESOURCES]
+        if not any(column.null_count for column in of_resources):
+            continue
+        known = np.column_stack([column.is_valid().to_numpy() for column in of_resources])
+        is_known[:, number] = known[:, 0]
+        partial = np.flatnonzero(known.any(axis=1) & ~known.all(axis=1))
+        if partial.size:
+            resource = RESOURCES[int(np.argmin(known[partial[0]]))]
+            raise PodledgerError(
+                f"{resource}_{basis}_usd of int_node_hours__weighed is null for"
+                f" {partial.size} node-hours that have a cost of other resources, and what"
+                " is missing is not zero. Nothing was written. Build the warehouse of the"
+                " month again (podledger close); if it stays, the model is at fault."
+            )
+    return is_known
 
 
 def _hours(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -20,14 +20,14 @@ class NodeHours:
     Attributes:
         row_count: How many.
         instance_count: Instances that they belong to.
-        amortized_usd: What they cost.
+        amortized_usd: What they cost; None where the bill does not tell it of all.
         by_type: Instance type, instances, node-hours and amortized USD, dearest first.
     """
 
     row_count: int
     instance_count: int
-    amortized_usd: Decimal
-    by_type: list[tuple[str | None, int, int, Decimal]]
+    amortized_usd: Decimal | None
+    by_type: list[tuple[str | None, int, int, Decimal | None]]
 
 
 def read_node_hours(warehouse: Path, month: Month) -> NodeHours:
@@ -40,16 +40,18 @@ def read_node_hours(warehouse: Path, month: Month) -> NodeHours:
         by_type = connection.execute(
             f"""
             select
-                instance_type, count(distinct instance_id), count(*), sum(amortized_usd)
+                instance_type, count(distinct instance_id), count(*),
+                case when count(*) = count(amortized_usd) then sum(amortized_usd) end as usd
             from int_node_hours
             where billing_month = date '{month.key}'
             group by instance_type
-            order by sum(amortized_usd) desc, instance_type
+            order by usd desc, instance_type
             """
         ).fetchall()
+    known = [usd for *_, usd in by_type if usd is not None]
     return NodeHours(
         row_count=sum(hours for _, _, hours, _ in by_type),
         instance_count=sum(instances for _, instances, _, _ in by_type),
-        amortized_usd=sum((usd for *_, usd in by_type), Decimal(0)),
+        amortized_usd=sum(known, Decimal(0)) if len(known) == len(by_type) else None,
         by_type=by_type,
     )

@@ -41,8 +41,9 @@ class SplitResult:
         unallocated_rows: Rows of ``unallocated_costs``.
         unknown_pod_hours: Pod-hours on node-hours that the bill does not know; left out.
         unknown_hours: Hours that those pods were bound.
-        pods_usd: Split and unused cost of all pods, by basis.
-        unallocated_usd: Cost that no pod claimed, by basis.
+        pods_usd: Split and unused cost of all pods, by basis; None where the bill does not
+            tell it of every node-hour.
+        unallocated_usd: Cost that no pod claimed, likewise.
     """
 
     days: int
@@ -51,8 +52,8 @@ class SplitResult:
     unallocated_rows: int
     unknown_pod_hours: int
     unknown_hours: float
-    pods_usd: Mapping[str, Decimal]
-    unallocated_usd: Mapping[str, Decimal]
+    pods_usd: Mapping[str, Decimal | None]
+    unallocated_usd: Mapping[str, Decimal | None]
 
 
 def _no_units() -> NDArray[np.int64]:
@@ -61,7 +62,10 @@ def _no_units() -> NDArray[np.int64]:
 
 @dataclass
 class Totals:
-    """Counts, and units of 1e-10 USD by basis, of the pieces so far."""
+    """Counts, and units of 1e-10 USD by basis, of the pieces so far.
+
+    ``unknown_node_hours`` are those whose cost the bill does not tell, by basis.
+    """
 
     node_hours: int = 0
     pod_hours: int = 0
@@ -70,6 +74,7 @@ class Totals:
     unknown_seconds: int = 0
     pod_units: NDArray[np.int64] = field(default_factory=_no_units)
     unallocated_units: NDArray[np.int64] = field(default_factory=_no_units)
+    unknown_node_hours: NDArray[np.int64] = field(default_factory=_no_units)
 
     def add(self, piece: Totals) -> None:
         """Count another piece in."""
@@ -80,6 +85,7 @@ class Totals:
         self.unknown_seconds += piece.unknown_seconds
         self.pod_units += piece.pod_units
         self.unallocated_units += piece.unallocated_units
+        self.unknown_node_hours += piece.unknown_node_hours
 
     def tell(self, day: dt.date) -> str:
         """The line of progress, if these are the totals of a day."""
@@ -97,8 +103,8 @@ class Totals:
             unallocated_rows=self.unallocated_rows,
             unknown_pod_hours=self.unknown_pod_hours,
             unknown_hours=self.unknown_seconds / 3600,
-            pods_usd=_usd(self.pod_units),
-            unallocated_usd=_usd(self.unallocated_units),
+            pods_usd=_usd(self.pod_units, self.unknown_node_hours),
+            unallocated_usd=_usd(self.unallocated_units, self.unknown_node_hours),
         )
 
 
@@ -127,7 +133,10 @@ def split_piece(
         PodledgerError: Input breaks its contract, or the piece does not add up.
     """
     coverage = Coverage.none_of(node_hours)
-    totals = Totals(node_hours=len(node_hours))
+    totals = Totals(
+        node_hours=len(node_hours),
+        unknown_node_hours=(~node_hours.is_known).sum(axis=0, dtype=np.int64),
+    )
     if batches is not None:
         with TableFile(pod_costs_file, POD_COSTS) as file:
             for pods in batches:
@@ -185,9 +194,11 @@ def pod_files_by_day(lake: Lake, month: Month) -> dict[dt.date, Path]:
     return {days[path.stem]: path for path in files}
 
 
-def _usd(units: NDArray[np.int64]) -> dict[str, Decimal]:
-    """Units by basis as USD."""
+def _usd(
+    units: NDArray[np.int64], unknown_node_hours: NDArray[np.int64]
+) -> dict[str, Decimal | None]:
+    """Units by basis as USD; None where some node-hours are unknown."""
     return {
-        basis: Decimal(int(amount)).scaleb(-UNIT_DIGITS)
-        for basis, amount in zip(BASES, units, strict=True)
+        basis: None if unknown else Decimal(int(amount)).scaleb(-UNIT_DIGITS)
+        for basis, amount, unknown in zip(BASES, units, unknown_node_hours, strict=True)
     }

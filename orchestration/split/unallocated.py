@@ -65,7 +65,10 @@ def unallocated_costs(node_hours: NodeHours, coverage: Coverage) -> pa.Table:
     columns["method_version"] = pa.array(node_hours.method_version[indices])
     columns["capacity_hours"] = pa.array(node_hours.capacity_hours[indices, resources])
     for number, basis in enumerate(BASES):
-        columns[f"{basis}_usd"] = money(node_hours.pools[indices, resources, number])
+        columns[f"{basis}_usd"] = money(
+            node_hours.pools[indices, resources, number],
+            node_hours.is_known[indices, number],
+        )
     return pa.Table.from_arrays(
         [columns[name] for name in UNALLOCATED_COSTS.names], names=UNALLOCATED_COSTS.names
     )

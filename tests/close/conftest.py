@@ -166,6 +166,11 @@ def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None
         " pods_unused_usd decimal(38, 10), unallocated_usd decimal(38, 10),"
         " remainder_usd decimal(38, 10))"
     )
+    connection.execute(
+        "create table int_bases__known (billing_month date, payer_account_id varchar,"
+        " cost_basis varchar, is_known boolean, missing_columns varchar,"
+        " missing_in varchar)"
+    )
     insert = _inserter(connection, dt.date(month.year, month.month, 1))
     for payer in PAYERS:
         for day in DAYS:
@@ -185,6 +190,10 @@ def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None
             },
         )
         for basis in BASES:
+            insert(
+                "int_bases__known",
+                {"payer_account_id": payer, "cost_basis": basis, "is_known": True},
+            )
             insert(
                 "rpt_month_totals",
                 {

@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from orchestration.close.bases import BASIS
 from orchestration.close.charts import daily_costs
 from orchestration.close.overview import OTHERS, DayCost, Overview, read_overview
 from orchestration.close.publish import Publication
-from orchestration.close.summary import BASIS
 from orchestration.metadata import money, table
 
 Metadata = dict[str, Any]
@@ -78,10 +78,10 @@ def test_the_chart_names_what_it_draws_and_is_the_same_twice() -> None:
         for name in ("ml / größe <&>", OTHERS)
         for day in (1, 31)
     ]
-    svg = daily_costs(days)
+    svg = daily_costs(days, BASIS)
     assert "ml / größe &lt;&amp;&gt;" in svg
     assert "31" in svg
-    assert svg == daily_costs(days)
+    assert svg == daily_costs(days, BASIS)
 
 
 def test_the_published_month_answers_the_analyst_at_a_glance(

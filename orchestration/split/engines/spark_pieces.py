@@ -88,7 +88,7 @@ class Account:
         """Read it back."""
         facts: dict[str, Any] = json.loads(text)
         totals = facts["totals"]
-        for name in ("pod_units", "unallocated_units"):
+        for name in ("pod_units", "unallocated_units", "unknown_node_hours"):
             totals[name] = np.array(totals[name], np.int64)
         return cls(
             piece=facts["piece"],

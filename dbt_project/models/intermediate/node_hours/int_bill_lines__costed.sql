@@ -6,22 +6,43 @@ lines as (
 
 ),
 
+known as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        max(case when cost_basis = '{{ basis }}' and is_known then 1 else 0 end)
+        = 1 as is_{{ basis }}_known{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_bases__known') }}
+    group by billing_month, payer_account_id
+
+),
+
 -- AWS's own split rows: their money stands only in columns of their own, and the lines
 -- that they split are on the bill already.
 classified as (
 
     select
-        *,
+        lines.*,
+        known.is_amortized_known,
+        known.is_net_amortized_known,
+        known.is_public_on_demand_known,
         coalesce(split_parent_resource_id, '') <> '' as is_aws_split_row,
         coalesce(net_unblended_usd, unblended_usd) as net_usd,
         coalesce(reservation_arn, '') <> '' as is_of_reservation,
         coalesce(product_instance_type, '') as billed_type
     from lines
+    left join known
+        on
+            lines.billing_month = known.billing_month
+            and lines.payer_account_id = known.payer_account_id
 
 ),
 
--- The amortisation of method.md, section 3. A bill that lacks a commitment's columns
--- altogether keeps what was billed: nothing may vanish for want of a column.
+-- The amortisation of method.md, "Cost bases". A line whose cell is empty keeps what was
+-- billed; where the column is missing, the basis is unknown and so null in the end.
 costed as (
 
     select
@@ -127,9 +148,13 @@ final as (
         {{ regexp_extract('usage_type', '^([A-Z0-9]+)-' ~ instance_usage(), 1) }}
             as usage_type_prefix,
         unblended_usd,
-        amortized_usd::decimal(38, 10) as amortized_usd,
-        net_amortized_usd::decimal(38, 10) as net_amortized_usd,
-        coalesce(public_on_demand_usd, 0)::decimal(38, 10) as public_on_demand_usd
+        case when is_amortized_known then amortized_usd end::decimal(38, 10)
+            as amortized_usd,
+        case when is_net_amortized_known then net_amortized_usd end::decimal(38, 10)
+            as net_amortized_usd,
+        case
+            when is_public_on_demand_known then coalesce(public_on_demand_usd, 0)
+        end::decimal(38, 10) as public_on_demand_usd
     from net_costed
 
 )

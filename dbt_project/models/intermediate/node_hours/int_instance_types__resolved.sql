@@ -28,7 +28,7 @@ billed as (
         billing_month,
         coalesce(instance_type, '') as instance_type,
         count(*) as node_hour_count,
-        sum(amortized_usd)::decimal(38, 10) as amortized_usd,
+        ({{ whole_sum('amortized_usd') }})::decimal(38, 10) as amortized_usd,
         min(instance_id) as example_instance_id,
         max({{ number_in('billed_vcpu') }}) as vcpu,
         max({{ number_in('billed_memory') }}) as memory_gib,

@@ -50,7 +50,10 @@ parts as (
         usage_hour,
         {% for resource in resources() -%}
         {% for basis in bases() -%}
-        case when resource = '{{ resource }}' then {{ basis }}_usd else 0 end
+        case
+            when resource = '{{ resource }}' then {{ basis }}_usd
+            else {{ zero_if_known(basis ~ '_usd') }}
+        end
         {{- ',' if not (loop.last and resource == resources()[-1]) }}
         {% endfor -%}
         {% endfor %}

@@ -13,9 +13,39 @@ payers as (
 
 ---------- the law
 
+-- A basis that the exports of a payer do not tell obeys no law; a control names it below.
 totals as (
 
     select * from {{ ref('rpt_month_totals') }}
+    where bill_usd is not null
+
+),
+
+bases as (
+
+    select * from {{ ref('int_bases__known') }}
+
+),
+
+every_basis_is_in_the_export as (
+
+    select
+        billing_month,
+        'every_basis_is_in_the_export' as control,
+        payer_account_id,
+        cost_basis,
+        case when is_known then 0 end as expected_usd,
+        case when is_known then 0 end as actual_usd,
+        case when is_known then 0 end as residual_usd,
+        is_known as is_passed,
+        'warning' as severity,
+        case
+            when is_known then 'the exports have every column that it needs'
+            else
+                'unknown, and null in every table: ' || missing_in || ' has no column '
+                || missing_columns
+        end as evidence
+    from bases
 
 ),
 
@@ -223,21 +253,22 @@ mart_differences as (
     {% for basis in bases() -%}
     {% for mart in marts -%}
     select
-        payers.billing_month,
-        payers.payer_account_id,
+        totals.billing_month,
+        totals.payer_account_id,
         '{{ basis }}' as cost_basis,
         '{{ mart }}' as mart,
         coalesce(pod_totals.{{ basis }}_usd, 0)::decimal(38, 10) as expected_usd,
         coalesce({{ mart }}_totals.{{ basis }}_usd, 0)::decimal(38, 10) as actual_usd
-    from payers
+    from totals
     left join pod_totals
         on
-            payers.billing_month = pod_totals.billing_month
-            and payers.payer_account_id = pod_totals.payer_account_id
+            totals.billing_month = pod_totals.billing_month
+            and totals.payer_account_id = pod_totals.payer_account_id
     left join {{ mart }}_totals
         on
-            payers.billing_month = {{ mart }}_totals.billing_month
-            and payers.payer_account_id = {{ mart }}_totals.payer_account_id
+            totals.billing_month = {{ mart }}_totals.billing_month
+            and totals.payer_account_id = {{ mart }}_totals.payer_account_id
+    where totals.cost_basis = '{{ basis }}'
     {% if not (loop.last and basis == bases()[-1]) %}union all{% endif %}
     {% endfor -%}
     {% endfor %}
@@ -292,8 +323,10 @@ no_pod_hour_is_counted_twice as (
         payers.payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
-        coalesce(repeated.amortized_usd, 0) as actual_usd,
-        coalesce(repeated.amortized_usd, 0) as residual_usd,
+        case when repeated.key_count is null then 0 else repeated.amortized_usd end
+            as actual_usd,
+        case when repeated.key_count is null then 0 else repeated.amortized_usd end
+            as residual_usd,
         repeated.key_count is null as is_passed,
         'blocking' as severity,
         coalesce(repeated.key_count, 0) || ' pod-hours stand more than once'
@@ -387,8 +420,10 @@ cluster_nodes_have_an_inventory as (
         payers.payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
-        coalesce(at_risk.amortized_usd, 0) as actual_usd,
-        coalesce(at_risk.amortized_usd, 0) as residual_usd,
+        case when at_risk.node_hour_count is null then 0 else at_risk.amortized_usd end
+            as actual_usd,
+        case when at_risk.node_hour_count is null then 0 else at_risk.amortized_usd end
+            as residual_usd,
         at_risk.node_hour_count is null as is_passed,
         'warning' as severity,
         coalesce(at_risk.node_hour_count, 0)
@@ -440,8 +475,12 @@ inventories_have_no_gaps as (
         payers.payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
-        coalesce(unwatched.amortized_usd, 0) as actual_usd,
-        coalesce(unwatched.amortized_usd, 0) as residual_usd,
+        case
+            when unwatched.node_hour_count is null then 0 else unwatched.amortized_usd
+        end as actual_usd,
+        case
+            when unwatched.node_hour_count is null then 0 else unwatched.amortized_usd
+        end as residual_usd,
         unwatched.node_hour_count is null
         and unplaced_gaps.gap_count is null as is_passed,
         'warning' as severity,
@@ -496,8 +535,10 @@ requests_fit_their_node as (
         payers.payer_account_id,
         'amortized' as cost_basis,
         0 as expected_usd,
-        coalesce(oversized.amortized_usd, 0) as actual_usd,
-        coalesce(oversized.amortized_usd, 0) as residual_usd,
+        case when oversized.pod_hour_count is null then 0 else oversized.amortized_usd end
+            as actual_usd,
+        case when oversized.pod_hour_count is null then 0 else oversized.amortized_usd end
+            as residual_usd,
         oversized.pod_hour_count is null as is_passed,
         'warning' as severity,
         coalesce(oversized.pod_hour_count, 0)
@@ -560,11 +601,10 @@ types_of_months as (
 
     select
         months.billing_month,
-        coalesce(sum(types.amortized_usd) filter (where types.source = 'bill'), 0)
-            as fallback_usd,
+        {{ whole_sum('types.amortized_usd', "types.source = 'bill'") }} as fallback_usd,
         count(*) filter (where types.source = 'bill') as fallback_count,
         {{ list_text('types.instance_type', "types.source = 'bill'") }} as fallback_types,
-        coalesce(sum(types.amortized_usd) filter (where not types.has_market_weights), 0)
+        {{ whole_sum('types.amortized_usd', 'not types.has_market_weights') }}
             as unpriced_usd,
         count(*) filter (where not types.has_market_weights) as unpriced_count,
         {{ list_text('types.instance_type', 'not types.has_market_weights') }}
@@ -715,6 +755,7 @@ split_rows_of_aws_are_left_out as (
     'accelerator_requests_are_recognized', 'instance_types_are_in_the_catalogue',
     'market_weights_cover_every_type', 'deliveries_were_read_whole',
     'rounding_is_accounted_for', 'split_rows_of_aws_are_left_out',
+    'every_basis_is_in_the_export',
 ] -%}
 final as (
 

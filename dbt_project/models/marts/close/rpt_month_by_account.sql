@@ -18,7 +18,8 @@ remainder as (
 
 ),
 
--- One column a basis and part of the law, zero where a source has none of it.
+-- One column a basis and part of the law: zero where a source has none of it, null where
+-- the payer's basis is unknown.
 parts as (
 
     select
@@ -29,8 +30,10 @@ parts as (
         {% for basis in bases() -%}
         {{ basis }}_split_usd,
         {{ basis }}_unused_usd,
-        0::decimal(38, 10) as {{ basis }}_unallocated_usd,
-        0::decimal(38, 10) as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
+        {{ zero_if_known(basis ~ '_split_usd') }}::decimal(38, 10)
+            as {{ basis }}_unallocated_usd,
+        {{ zero_if_known(basis ~ '_split_usd') }}::decimal(38, 10)
+            as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
         {% endfor %}
     from daily_costs
     union all
@@ -40,10 +43,11 @@ parts as (
         line_item_usage_account_id,
         region_code,
         {% for basis in bases() -%}
-        0 as {{ basis }}_split_usd,
-        0 as {{ basis }}_unused_usd,
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_split_usd,
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_unused_usd,
         {{ basis }}_usd as {{ basis }}_unallocated_usd,
-        0 as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_remainder_usd
+        {{- ',' if not loop.last }}
         {% endfor %}
     from unallocated
     union all
@@ -53,9 +57,9 @@ parts as (
         usage_account_id,
         region_code,
         {% for basis in bases() -%}
-        0 as {{ basis }}_split_usd,
-        0 as {{ basis }}_unused_usd,
-        0 as {{ basis }}_unallocated_usd,
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_split_usd,
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_unused_usd,
+        {{ zero_if_known(basis ~ '_usd') }} as {{ basis }}_unallocated_usd,
         {{ basis }}_usd as {{ basis }}_remainder_usd{{ ',' if not loop.last }}
         {% endfor %}
     from remainder

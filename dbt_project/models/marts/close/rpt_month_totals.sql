@@ -42,7 +42,8 @@ parts as (
 
 ),
 
--- The bill stands on the left: a payer whose parts are all lost must show.
+-- The bill stands on the left: a payer whose parts are all lost must show. Null is a basis
+-- that the payer's exports do not tell.
 final as (
 
     {% for basis in bases() -%}
@@ -51,10 +52,18 @@ final as (
         bill.payer_account_id,
         '{{ basis }}' as cost_basis,
         bill.{{ basis }}_usd as bill_usd,
-        coalesce(parts.{{ basis }}_split_usd, 0)::decimal(38, 10) as pods_split_usd,
-        coalesce(parts.{{ basis }}_unused_usd, 0)::decimal(38, 10) as pods_unused_usd,
-        coalesce(parts.{{ basis }}_unallocated_usd, 0)::decimal(38, 10) as unallocated_usd,
-        coalesce(parts.{{ basis }}_remainder_usd, 0)::decimal(38, 10) as remainder_usd
+        coalesce(
+            parts.{{ basis }}_split_usd, {{ zero_if_known('bill.' ~ basis ~ '_usd') }}
+        )::decimal(38, 10) as pods_split_usd,
+        coalesce(
+            parts.{{ basis }}_unused_usd, {{ zero_if_known('bill.' ~ basis ~ '_usd') }}
+        )::decimal(38, 10) as pods_unused_usd,
+        coalesce(
+            parts.{{ basis }}_unallocated_usd, {{ zero_if_known('bill.' ~ basis ~ '_usd') }}
+        )::decimal(38, 10) as unallocated_usd,
+        coalesce(
+            parts.{{ basis }}_remainder_usd, {{ zero_if_known('bill.' ~ basis ~ '_usd') }}
+        )::decimal(38, 10) as remainder_usd
     from bill
     left join parts
         on

@@ -19,7 +19,9 @@ renamed as (
         unblended_usd,
         money_usd,
         rounded_values,
-        rounding_moved_usd
+        rounding_moved_usd,
+        payer_account_ids,
+        absent_columns
     from source
 
 )
