@@ -13,7 +13,7 @@ with
 -- AWS's own split rows carry none of the bill's money.
 kinds as (
 
-    select
+    select distinct
         billing_month,
         bill_payer_account_id as payer_account_id,
         bill_export,
@@ -35,7 +35,6 @@ kinds as (
         end as kind
     from {{ source('raw', 'bill_lines') }}
     where coalesce(split_line_item_parent_resource_id, '') = ''
-    group by 1, 2, 3, 4, 5, 6
 
 ),
 
@@ -90,7 +89,11 @@ payers as (
 -- What each kind of line takes its cost from; method.md, "Cost bases".
 needs as (
 
-    select * from (
+    select
+        needs.cost_basis,
+        needs.kind,
+        needs.column_name
+    from (
         values
         ('public_on_demand', 'any', 'pricing_public_on_demand_cost'),
         ('amortized', 'DiscountedUsage', 'reservation_effective_cost'),
@@ -148,7 +151,7 @@ missing as (
             and kinds_of_files.payer_account_id = payers.payer_account_id
     inner join needs
         on
-            (needs.kind = kinds_of_files.kind or needs.kind = 'any')
+            (kinds_of_files.kind = needs.kind or needs.kind = 'any')
             and instr(kinds_of_files.absent, ',' || needs.column_name || ',') > 0
             and (
                 needs.cost_basis <> 'net_amortized'
