@@ -14,7 +14,7 @@ from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
 from orchestration.lake import Lake
 from orchestration.months import Month
-from orchestration.schemas import BILL_FILES, BILL_LINES
+from orchestration.schemas import BASIS_COLUMNS, BILL_FILES, BILL_LINES
 from orchestration.settings import Settings
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
@@ -67,6 +67,10 @@ def test_every_file_is_recorded_with_its_digest_and_sums(
         "money_usd": Decimal("3.1120000002"),
         "rounded_values": 1,
         "rounding_moved_usd": Decimal("-0.00000000005"),
+        "payer_account_ids": "012345678901",
+        "absent_columns": ",".join(
+            sorted(set(BASIS_COLUMNS) - {"pricing_public_on_demand_cost"})
+        ),
     }
     assert second["money_usd"] == Decimal("2.2634999999")
     assert second["rounded_values"] == 1
