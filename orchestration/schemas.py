@@ -20,6 +20,9 @@ UNIT_DIGITS = 10
 RESOURCES = ("accelerator", "vcpu", "memory")
 """What a node-hour is split by: physical devices, vCPUs, GiB."""
 
+POD_RESOURCES = (*RESOURCES, "storage")
+"""What pods pay for: storage only on Fargate, where it is billed by the pod."""
+
 BASES = ("unblended", "amortized", "net_amortized", "public_on_demand")
 """Cost bases; the same ratios split each."""
 
@@ -267,11 +270,19 @@ POD_COSTS = pa.schema(
             for basis in BASES
             for part in ("split", "unused")
         ),
+        *(
+            pa.field(f"storage_{measure}_hours", pa.float64())
+            for measure in ("reserved", "used", "allocated")
+        ),
+        *(pa.field(f"storage_{basis}_split_usd", POD_MONEY) for basis in BASES),
     ]
 )
 """``pod_costs``: one row a pod-hour on a billed node-hour; files and order as in
-``raw/pod_hours``. Hours are device-, vCPU- and GiB-hours; ``used`` is null where it was
-not measured. ``is_accelerated``: the split weighs the node's accelerators."""
+``raw/pod_hours``. Pods that Fargate bills by themselves are in files of their own,
+``YYYY-MM-DD-fargate``, ordered by (``usage_hour``, ``pod_uid``): they have no instance,
+whole cost as split, none unused, and no ratio. Storage is theirs alone, null on nodes.
+Hours are device-, vCPU- and GiB-hours; ``used`` is null where it was not measured.
+``is_accelerated``: the split weighs the node's accelerators."""
 
 UNALLOCATED_COSTS = pa.schema(
     [

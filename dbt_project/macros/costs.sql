@@ -3,6 +3,10 @@
 {% macro pod_money(basis, part) -%}
     accelerator_{{ basis }}_{{ part }}_usd + vcpu_{{ basis }}_{{ part }}_usd
     + memory_{{ basis }}_{{ part }}_usd
+    {%- if part == 'split' %}
+    -- Null on the pods of nodes.
+    + coalesce(storage_{{ basis }}_split_usd, 0::decimal(18, 10))
+    {%- endif %}
 {%- endmacro %}
 
 {# Split, unused and total of every basis, summed to decimal(38, 10). #}
@@ -32,6 +36,7 @@
         'accelerator_reserved_hours', 'accelerator_used_hours', 'accelerator_allocated_hours',
         'vcpu_reserved_hours', 'vcpu_used_hours', 'vcpu_allocated_hours',
         'memory_reserved_hours', 'memory_used_hours', 'memory_allocated_hours',
+        'storage_reserved_hours', 'storage_used_hours', 'storage_allocated_hours',
     ]) }}
 {%- endmacro %}
 

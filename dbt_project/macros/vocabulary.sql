@@ -8,6 +8,34 @@
     {{ return(['accelerator', 'vcpu', 'memory']) }}
 {%- endmacro %}
 
+{# What pods pay for: storage only on Fargate, where it is billed by the pod. #}
+{% macro pod_resources() -%}
+    {{ return(resources() + ['storage']) }}
+{%- endmacro %}
+
+{# What Fargate bills pods for. #}
+{% macro fargate_resources() -%}
+    {{ return(['vcpu', 'memory', 'storage']) }}
+{%- endmacro %}
+
+{# The resource id of a pod in EKS: Region, cluster, namespace, name, uid. #}
+{% macro pod_arn() -%}
+    {{ return('^arn:[^:]*:eks:([^:]*):[^:]*:pod/([^/]+)/([^/]+)/([^/]+)/([^/]+)$') }}
+{%- endmacro %}
+
+{# Whether a line is use of Fargate by a pod. AWS's own split rows have such resource ids,
+   too, and never bill. A line that lacks what decides it is none: null would be neither. #}
+{% macro carries_pod() -%}
+    coalesce(
+        not is_aws_split_row
+        and line_type in ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage')
+        and product_code = 'AmazonEKS'
+        and {{ regexp_like('resource_id', pod_arn()) }}
+        and coalesce(operation, '') <> 'EKSPod-EC2',
+        false
+    )
+{%- endmacro %}
+
 {# Usage types that stand for a running instance, as a pattern; what precedes them is the
    Region's prefix, what follows the colon the instance type. #}
 {% macro instance_usage() -%}

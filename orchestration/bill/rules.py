@@ -46,6 +46,7 @@ def check_lines(lines: pa.Table, month: Month) -> None:
         lambda _: "it is empty, and an unknown cost is not zero",
     )
     _check_instance_hours(lines, carries_instance(lines))
+    _check_pods(lines)
 
 
 def carries_instance(lines: pa.Table) -> pa.BooleanArray:
@@ -202,6 +203,28 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
         lambda row: (
             f"{amounts[row].as_py()} is no usage of {_name(lines, row)}: an instance"
             " runs for 0 hours or more"
+        ),
+    )
+
+
+def _check_pods(lines: pa.Table) -> None:
+    """Pods on Fargate are billed by themselves: what they need is the hour they ran in."""
+    column = "line_item_usage_start_date"
+    is_pod = _all(
+        _is_in(lines, "line_item_product_code", ("AmazonEKS",)),
+        _is_in(lines, "line_item_line_item_type", INSTANCE_LINE_TYPES),
+        _matches(
+            lines,
+            "line_item_resource_id",
+            lambda found: pc.match_substring(found, ":pod/"),
+        ),
+        _array(lines, "split_line_item_parent_resource_id").is_null(),
+    )
+    _refuse(
+        _all(is_pod, _array(lines, column).is_null()),
+        column,
+        lambda row: (
+            f"it is empty, and the hour of {_name(lines, row)} is not known{_HOURLY}"
         ),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestration.schemas import RESOURCES
+from orchestration.schemas import POD_RESOURCES
 
 _POD_USD = "DECIMAL(18,10)"
 _USD = "DECIMAL(38,10)"
@@ -181,7 +181,7 @@ CHARGEBACK = PublishedTable(
         "labels": "MAP(VARCHAR, VARCHAR)",
         **{
             f"{resource}_{measure}_hours": "DOUBLE"
-            for resource in RESOURCES
+            for resource in POD_RESOURCES
             for measure in ("reserved", "used", "allocated")
         },
         **dict.fromkeys(CHARGEBACK_MONEY_COLUMNS, _USD),

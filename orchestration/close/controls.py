@@ -79,6 +79,17 @@ CATALOGUE: dict[str, ControlRule] = {
             " int_node_hours__weighed, of the version in use, with int_node_hours.",
         ),
         ControlRule(
+            "fargate_is_billed_to_its_pods",
+            "blocking",
+            "What the bill charges for pods on Fargate, by the pod, equals what pod_costs"
+            " has of pods without an instance, in each cost basis.",
+            "whoever maintains podledger",
+            "Compare the payer's lines of int_bill_lines__costed that carry a pod with"
+            " int_fargate_pod_hours and with the rows of pod_costs without an instance."
+            " Materialize pod_costs and what follows it again; if it stays so, the model is"
+            " wrong.",
+        ),
+        ControlRule(
             "marts_add_up_to_pod_costs",
             "blocking",
             "Every mart and roll-up adds up to what the split wrote.",
@@ -89,7 +100,8 @@ CATALOGUE: dict[str, ControlRule] = {
         ControlRule(
             "no_pod_hour_is_counted_twice",
             "blocking",
-            "An instance, an hour and a pod uid stand in pod_costs at most once.",
+            "An instance, an hour and a pod uid stand in pod_costs at most once, and a pod"
+            " that Fargate bills in an hour is on no instance in that hour.",
             "whoever runs the pod inventory",
             "The evidence counts the repeated keys: find them in raw/pod_hours, and the"
             " inventory files that gave them. Correct the source, close the month again.",

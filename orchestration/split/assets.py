@@ -34,12 +34,15 @@ from orchestration.split.requests import write_equivalents
 BASIS = "amortized"
 """The basis of the amounts that are shown: what AWS's own split cost is in."""
 
+FARGATE = dg.AssetKey("int_fargate_pod_hours")
+
 WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in (1, 2, 3)]
 
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="resource_type:seed fqn:podledger.staging fqn:podledger.intermediate.node_hours",
+    select="resource_type:seed fqn:podledger.staging fqn:podledger.intermediate.node_hours"
+    " fqn:podledger.intermediate.fargate",
     name="node_hour_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,
@@ -105,11 +108,11 @@ def accelerator_equivalents(
         dg.AssetSpec(
             "pod_costs",
             description="What each pod cost in each hour, by resource and cost basis, split"
-            " and unused. One row an instance, hour and pod.",
+            " and unused; on Fargate as billed. One row an instance, hour and pod.",
             kinds={"python", "numba", "parquet"},
             owners=["team:finops"],
             metadata={"dagster/column_schema": source_schema("pod_costs")},
-            deps=[*WEIGHED, POD_HOURS, dg.AssetKey("accelerator_equivalents")],
+            deps=[*WEIGHED, FARGATE, POD_HOURS, dg.AssetKey("accelerator_equivalents")],
         ),
         dg.AssetSpec(
             "unallocated_costs",
@@ -146,6 +149,7 @@ def pod_costs(
             "dagster/row_count": split.pod_hours,
             "dagster/uri": str(lake.partition("pod_costs", month)),
             "method_version": settings.method,
+            "fargate_pod_hours": split.fargate_pod_hours,
             "node_hours": split.node_hours,
             "unknown_pod_hours": split.unknown_pod_hours,
         },

@@ -46,6 +46,9 @@ _FROM_POD = (
 
 _FROM_POD_ELSE_NODE_HOUR = ("cluster_name", "node_name")
 
+_POD_STORAGE = [name for name in POD_COSTS.names if name.startswith("storage_")]
+"""Columns that only pods on Fargate have a value in."""
+
 
 class Scratch:
     """Memory for the figures of one batch, taken again by the next.
@@ -394,6 +397,8 @@ def _pod_costs(
             split, unused = figures.split[index, number], figures.unused[index, number]
             columns[f"{resource}_{basis}_split_usd"] = money(split, is_known[basis])
             columns[f"{resource}_{basis}_unused_usd"] = money(unused, is_known[basis])
+    for name in _POD_STORAGE:
+        columns[name] = pa.nulls(len(pods), POD_COSTS.field(name).type)
     return pa.Table.from_arrays(
         [columns[name] for name in POD_COSTS.names], names=POD_COSTS.names
     )

@@ -38,10 +38,11 @@ class SplitResult:
         days: Days with node-hours or pod-hours.
         node_hours: Node-hours of the bill.
         pod_hours: Rows of ``pod_costs``.
+        fargate_pod_hours: Those of them that Fargate bills by themselves.
         unallocated_rows: Rows of ``unallocated_costs``.
         unknown_pod_hours: Pod-hours on node-hours that the bill does not know; left out.
         unknown_hours: Hours that those pods were bound.
-        pods_usd: Split and unused cost of all pods, by basis; None where the bill does not
+        pods_usd: Cost of all pods by basis, Fargate's as billed; None where the bill does not
             tell it of every node-hour.
         unallocated_usd: Cost that no pod claimed, likewise.
     """
@@ -54,6 +55,7 @@ class SplitResult:
     unknown_hours: float
     pods_usd: Mapping[str, Decimal | None]
     unallocated_usd: Mapping[str, Decimal | None]
+    fargate_pod_hours: int = 0
 
 
 def _no_units() -> NDArray[np.int64]:
@@ -72,6 +74,7 @@ class Totals:
     unallocated_rows: int = 0
     unknown_pod_hours: int = 0
     unknown_seconds: int = 0
+    fargate_pod_hours: int = 0
     pod_units: NDArray[np.int64] = field(default_factory=_no_units)
     unallocated_units: NDArray[np.int64] = field(default_factory=_no_units)
     unknown_node_hours: NDArray[np.int64] = field(default_factory=_no_units)
@@ -83,6 +86,7 @@ class Totals:
         self.unallocated_rows += piece.unallocated_rows
         self.unknown_pod_hours += piece.unknown_pod_hours
         self.unknown_seconds += piece.unknown_seconds
+        self.fargate_pod_hours += piece.fargate_pod_hours
         self.pod_units += piece.pod_units
         self.unallocated_units += piece.unallocated_units
         self.unknown_node_hours += piece.unknown_node_hours
@@ -105,6 +109,7 @@ class Totals:
             unknown_hours=self.unknown_seconds / 3600,
             pods_usd=_usd(self.pod_units, self.unknown_node_hours),
             unallocated_usd=_usd(self.unallocated_units, self.unknown_node_hours),
+            fargate_pod_hours=self.fargate_pod_hours,
         )
 
 

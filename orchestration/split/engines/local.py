@@ -15,6 +15,7 @@ from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.processes import side_by_side
 from orchestration.split.batch import Scratch
+from orchestration.split.fargate import write_fargate_pods
 from orchestration.split.node_hours import NodeHours, open_node_hours
 from orchestration.split.pieces import (
     Progress,
@@ -57,10 +58,11 @@ def split_month(
 ) -> SplitResult:
     """Split every node-hour of a month among its pods, and replace the month in the lake.
 
-    Reads ``int_node_hours__weighed`` of the warehouse, ``raw/pod_hours`` and
-    ``accelerator_equivalents`` of the lake. Writes ``pod_costs`` (files and order as in
-    ``raw/pod_hours``) and ``unallocated_costs`` (a file a day), both or neither. The same
-    input gives the same bytes, in however many processes.
+    Reads ``int_node_hours__weighed`` and ``int_fargate_pod_hours`` of the warehouse,
+    ``raw/pod_hours`` and ``accelerator_equivalents`` of the lake. Writes ``pod_costs``
+    (files and order as in ``raw/pod_hours``; Fargate's beside them) and
+    ``unallocated_costs`` (a file a day), both or neither. The same input gives the same
+    bytes, in however many processes.
 
     Args:
         warehouse: The DuckDB file.
@@ -101,6 +103,10 @@ def split_month(
         ):
             totals.add(of_day)
             progress(of_day.tell(day))
+        of_fargate = write_fargate_pods(warehouse, month, method_version, pod_folder)
+        totals.add(of_fargate)
+        if of_fargate.fargate_pod_hours:
+            progress(f"{month}: {of_fargate.fargate_pod_hours:,} pod-hours on Fargate")
     return totals.result(len(days))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from orchestration.split.engines.spark_pieces import (
     Task,
     split_pieces,
 )
+from orchestration.split.fargate import write_fargate_pods
 from orchestration.split.files import TableFile
 from orchestration.split.node_hours import COLUMNS as NODE_HOUR_COLUMNS
 from orchestration.split.node_hours import open_node_hours
@@ -94,8 +96,10 @@ def split_month(
             )
             accounts = _run(rows, partitions or len(days) * pieces_a_day, task)
         _require_all_rows(accounts, pod_hours, node_hours, month)
-        _commit(accounts, exchange, lake, month)
-    totals = Totals()
+        write_fargate = partial(write_fargate_pods, warehouse, month, method_version)
+        totals = _commit(accounts, exchange, lake, month, write_fargate)
+    if totals.fargate_pod_hours:
+        progress(f"{month}: {totals.fargate_pod_hours:,} pod-hours on Fargate")
     for day, of_day in _by_day(accounts):
         totals.add(of_day)
         progress(of_day.tell(day))
@@ -179,8 +183,17 @@ def _require_all_rows(
         )
 
 
-def _commit(accounts: Sequence[Account], exchange: Path, lake: Lake, month: Month) -> None:
-    """Make the month of the files that the accounts name, and of no other.
+def _commit(
+    accounts: Sequence[Account],
+    exchange: Path,
+    lake: Lake,
+    month: Month,
+    write_fargate: Callable[[Path], Totals],
+) -> Totals:
+    """Make the month of the files that the accounts name and of Fargate's, and of no other.
+
+    Returns:
+        Totals of what Fargate billed.
 
     Raises:
         PodledgerError: A file is not here as its task left it.
@@ -196,6 +209,7 @@ def _commit(accounts: Sequence[Account], exchange: Path, lake: Lake, month: Mont
         if not any("pod_costs" in account.files for account in accounts):
             with TableFile(pod_costs / f"{month.days[0]}.parquet", POD_COSTS):
                 pass
+        return write_fargate(pod_costs)
 
 
 def _by_day(accounts: Sequence[Account]) -> Iterator[tuple[dt.date, Totals]]:

@@ -1,7 +1,7 @@
 -- The source stands in each branch: a CTE that is read thrice is kept, whole, in memory.
 with
 
-{% for resource in resources() -%}
+{% for resource in pod_resources() -%}
 {{ resource }}_items as (
 
     select
@@ -26,15 +26,23 @@ with
         {{ resource }}_reserved_hours as reserved_hours,
         {{ resource }}_used_hours as used_hours,
         {{ resource }}_allocated_hours as allocated_hours,
-        {{ resource }}_split_usage_ratio as split_usage_ratio,
+        {{ resource ~ '_split_usage_ratio' if resource in resources() else 'null::double' }}
+            as split_usage_ratio,
         {% for basis in bases() -%}
         {{ resource }}_{{ basis }}_split_usd as {{ basis }}_split_usd,
+        {% if resource in resources() -%}
         {{ resource }}_{{ basis }}_unused_usd as {{ basis }}_unused_usd
+        {%- else -%}
+        ({{ zero_if_known(resource ~ '_' ~ basis ~ '_split_usd') }})::decimal(18, 10)
+            as {{ basis }}_unused_usd
+        {%- endif %}
         {{- ',' if not loop.last }}
         {% endfor %}
     from {{ source('split', 'pod_costs') }}
     {% if resource == 'accelerator' -%}
     where is_accelerated
+    {%- elif resource == 'storage' -%}
+    where instance_id is null and storage_allocated_hours is not null
     {%- endif %}
 
 ),
@@ -42,7 +50,7 @@ with
 {% endfor -%}
 final as (
 
-    {% for resource in resources() -%}
+    {% for resource in pod_resources() -%}
     select * from {{ resource }}_items
     {% if not loop.last %}union all{% endif %}
     {% endfor %}

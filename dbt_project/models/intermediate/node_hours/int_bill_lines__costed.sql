@@ -140,6 +140,7 @@ final as (
             ),
             false
         ) as carries_instance,
+        {{ carries_pod() }} as carries_pod,
         coalesce(
             nullif(billed_type, ''),
             {{ regexp_extract('usage_type', ':([a-z0-9-]+[.][a-z0-9-]+)$', 1) }}

@@ -42,6 +42,8 @@ parts as (
         {% endfor -%}
         {% endfor %}
     from pod_costs
+    -- Pods on Fargate are on no node-hour.
+    where instance_id is not null
     union all
     select
         billing_month,

@@ -43,6 +43,50 @@ repeated as (
 
 ),
 
+on_nodes as (
+
+    select
+        billing_month,
+        instance_id,
+        usage_hour,
+        pod_uid
+    from {{ source('split', 'pod_costs') }}
+    where instance_id is not null
+
+),
+
+-- A pod that AWS bills by itself runs on no instance, whatever the inventory says.
+on_both as (
+
+    select
+        fargate.billing_month,
+        fargate.payer_account_id,
+        on_nodes.instance_id,
+        fargate.usage_hour,
+        fargate.pod_uid,
+        1 + count(*) as row_count,
+        {% for basis in bases() -%}
+        max(
+            {% for resource in fargate_resources() -%}
+            fargate.{{ resource }}_{{ basis }}_usd{{ ' +' if not loop.last }}
+            {% endfor -%}
+        )::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_fargate_pod_hours') }} as fargate
+    inner join on_nodes
+        on
+            fargate.billing_month = on_nodes.billing_month
+            and fargate.usage_hour = on_nodes.usage_hour
+            and fargate.pod_uid = on_nodes.pod_uid
+    group by
+        fargate.billing_month,
+        fargate.payer_account_id,
+        on_nodes.instance_id,
+        fargate.usage_hour,
+        fargate.pod_uid
+
+),
+
 final as (
 
     select
@@ -58,6 +102,8 @@ final as (
     from repeated
     group by billing_month, payer_account_id, instance_id, usage_hour, pod_uid
     having count(*) > 1
+    union all
+    select * from on_both
 
 )
 

@@ -12,6 +12,17 @@ node_hours as (
 
 ),
 
+-- The bill knows these by themselves.
+of_fargate as (
+
+    select distinct
+        billing_month,
+        pod_uid,
+        usage_hour
+    from {{ ref('int_fargate_pod_hours') }}
+
+),
+
 final as (
 
     select
@@ -27,7 +38,12 @@ final as (
             pod_hours.billing_month = node_hours.billing_month
             and pod_hours.instance_id = node_hours.instance_id
             and pod_hours.usage_hour = node_hours.usage_hour
-    where node_hours.instance_id is null
+    left join of_fargate
+        on
+            pod_hours.billing_month = of_fargate.billing_month
+            and pod_hours.pod_uid = of_fargate.pod_uid
+            and pod_hours.usage_hour = of_fargate.usage_hour
+    where node_hours.instance_id is null and of_fargate.pod_uid is null
 
 )
 

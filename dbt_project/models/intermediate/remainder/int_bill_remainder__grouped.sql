@@ -47,7 +47,7 @@ categorized as (
             else 'other_services'
         end as category
     from lines
-    where not carries_instance and not is_aws_split_row
+    where not carries_instance and not carries_pod and not is_aws_split_row
 
 ),
 

@@ -155,6 +155,83 @@ resources_add_up_to_their_node_hour as (
 
 ),
 
+---------- what AWS bills by the pod
+
+fargate_bill as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as line_count,
+        {% for basis in bases() -%}
+        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_bill_lines__costed') }}
+    where carries_pod
+    group by billing_month, payer_account_id
+
+),
+
+fargate_pods as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as pod_hour_count,
+        {% for basis in bases() -%}
+        sum({{ pod_money(basis, 'split') }})
+        + sum({{ pod_money(basis, 'unused') }}) as {{ basis }}_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ source('split', 'pod_costs') }}
+    where instance_id is null
+    group by billing_month, payer_account_id
+
+),
+
+fargate_compared as (
+
+    {% for basis in bases() -%}
+    select
+        totals.billing_month,
+        totals.payer_account_id,
+        '{{ basis }}' as cost_basis,
+        coalesce(fargate_bill.line_count, 0) as line_count,
+        coalesce(fargate_pods.pod_hour_count, 0) as pod_hour_count,
+        coalesce(fargate_bill.{{ basis }}_usd, 0) as expected_usd,
+        coalesce(fargate_pods.{{ basis }}_usd, 0) as actual_usd
+    from totals
+    left join fargate_bill
+        on
+            totals.billing_month = fargate_bill.billing_month
+            and totals.payer_account_id = fargate_bill.payer_account_id
+    left join fargate_pods
+        on
+            totals.billing_month = fargate_pods.billing_month
+            and totals.payer_account_id = fargate_pods.payer_account_id
+    where totals.cost_basis = '{{ basis }}'
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+
+),
+
+fargate_is_billed_to_its_pods as (
+
+    select
+        billing_month,
+        'fargate_is_billed_to_its_pods' as control,
+        payer_account_id,
+        cost_basis,
+        expected_usd,
+        actual_usd,
+        expected_usd - actual_usd as residual_usd,
+        expected_usd = actual_usd and (line_count = 0) = (pod_hour_count = 0) as is_passed,
+        'blocking' as severity,
+        line_count || ' lines of Fargate, ' || pod_hour_count || ' pod-hours' as evidence
+    from fargate_compared
+
+),
+
 ---------- marts against the split
 
 pod_totals as (
@@ -308,8 +385,10 @@ repeated as (
         payer_account_id,
         count(*) as key_count,
         sum(amortized_usd) as amortized_usd,
-        min(pod_uid || ' on ' || instance_id || ' at ' || {{ utc_text('usage_hour') }})
-            as example
+        min(
+            pod_uid || ' on ' || coalesce(instance_id, 'Fargate') || ' at '
+            || {{ utc_text('usage_hour') }}
+        ) as example
     from {{ ref('int_pod_hours__repeated') }}
     group by billing_month, payer_account_id
 
@@ -748,7 +827,8 @@ split_rows_of_aws_are_left_out as (
 
 {% set controls = [
     'every_billed_dollar_lands_once', 'every_node_hour_adds_up',
-    'resources_add_up_to_their_node_hour', 'marts_add_up_to_pod_costs',
+    'resources_add_up_to_their_node_hour', 'fargate_is_billed_to_its_pods',
+    'marts_add_up_to_pod_costs',
     'no_pod_hour_is_counted_twice', 'pods_run_on_billed_instances',
     'cluster_nodes_have_an_inventory', 'inventories_have_no_gaps',
     'requests_fit_their_node',

@@ -17,6 +17,7 @@ final as (
         case resource
             when 'accelerator' then 'EKS-Pod-Accelerator'
             when 'vcpu' then 'EKS-Pod-vCPU'
+            when 'storage' then 'EKS-Pod-Storage'
             else 'EKS-Pod-Memory'
         end as resource_type,
         instance_id as split_line_item_parent_resource_id,

@@ -51,11 +51,23 @@ final as (
         usage_hour as line_item_usage_start_date,
         usage_ended_at as line_item_usage_end_date,
         'AmazonEKS' as line_item_product_code,
-        'EKSPod-EC2' as line_item_operation,
-        case when usage_type_prefix is null then '' else usage_type_prefix || '-' end
-        || case resource
-            when 'accelerator' then 'EKS-EC2-Accelerator-Hours'
-            when 'vcpu' then 'EKS-EC2-vCPU-Hours'
+        case
+            when instance_id is null then 'FargatePod'
+            else 'EKSPod-EC2'
+        end as line_item_operation,
+        case
+            when usage_type_prefix is null then ''
+            -- The platform, like ARM, is no part of what storage is billed as.
+            when resource = 'storage'
+                then {{ regexp_extract('usage_type_prefix', '^(.*Fargate)', 1) }} || '-'
+            else usage_type_prefix || '-'
+        end
+        || case
+            when resource = 'storage' then 'EphemeralStorage-GB-Hours'
+            when instance_id is null and resource = 'vcpu' then 'vCPU-Hours:perCPU'
+            when instance_id is null then 'GB-Hours'
+            when resource = 'accelerator' then 'EKS-EC2-Accelerator-Hours'
+            when resource = 'vcpu' then 'EKS-EC2-vCPU-Hours'
             else 'EKS-EC2-GB-Hours'
         end as line_item_usage_type,
         'arn:' || arn_partition || ':eks:' || coalesce(region_code, '') || ':'
