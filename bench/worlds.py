@@ -29,6 +29,7 @@ from orchestration.schemas import (
     RESOURCES,
     STRING,
 )
+from orchestration.split.fargate import MODEL, MODEL_COLUMNS
 from orchestration.split.money import money
 from orchestration.split.node_hours import HOUR_US, STRING_COLUMNS
 
@@ -123,6 +124,8 @@ def _make(world: World, progress: Callable[[str], None]) -> None:
         duckdb.connect(str(world.warehouse)) as connection,
         world.lake.replace("raw/pod_hours", MONTH) as folder,
     ):
+        columns = ", ".join(f"{name} {kind}" for name, kind in MODEL_COLUMNS.items())
+        connection.execute(f"create table {MODEL} ({columns})")
         for number, day in enumerate(MONTH.days):
             of_day = np.random.default_rng([SEED, NODES[world.size], number])
             weighed = _node_hours(nodes, number, of_day)

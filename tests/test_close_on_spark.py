@@ -13,6 +13,9 @@ from orchestration.close.runner import close_month
 from orchestration.months import Month
 from orchestration.settings import Settings
 from tests.spark_server import SparkServer
+from tests.test_fargate import WORLD as FARGATE
+from tests.test_fargate import close as close_fargate
+from tests.test_fargate import of_fargate
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)
@@ -42,6 +45,16 @@ def test_a_month_closed_on_spark_with_its_home_in_s3_is_published_with_the_same_
         prefix = f"finops/lake/{table}/billing_month=2026-10-01/"
         found = client.list_objects_v2(Bucket="ledger", Prefix=prefix)["Contents"]
         assert any(one["Key"].endswith(".parquet") for one in found)
+
+
+def test_pods_on_fargate_are_published_with_the_same_rows(
+    connected: SparkServer, tmp_path: Path
+) -> None:
+    local, by_spark = (
+        close_fargate(tmp_path / name, FARGATE, engine=name) for name in ("local", "spark")
+    )
+    assert len(of_fargate(by_spark)) == 9
+    assert list(compare(local.path, by_spark.path, lambda _: None)) == []
 
 
 @pytest.mark.slow

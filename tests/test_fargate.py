@@ -154,9 +154,17 @@ WORLD = World(
 )
 
 
-def close(folder: Path, world: World, layout: str = "cur2", **more: Any) -> Publication:
-    write = {"cur2": write_cur2, "legacy": write_legacy}[layout]
-    write(world, folder / "bill")
+def close(
+    folder: Path,
+    world: World,
+    layout: str = "cur2",
+    without: tuple[str, ...] = (),
+    **more: Any,
+) -> Publication:
+    if layout == "legacy":
+        write_legacy(world, folder / "bill")
+    else:
+        write_cur2(world, folder / "bill", None, without)
     write_pods(world, folder / "pods")
     settings = Settings(
         bill=(str(folder / "bill"),),
@@ -318,6 +326,21 @@ def test_a_pod_of_fargate_is_not_told_to_run_on_an_unbilled_instance(
         if row["control"] == "pods_run_on_billed_instances"
     )
     assert told["is_passed"], told["evidence"]
+
+
+def test_a_basis_that_the_export_does_not_tell_is_null_and_the_others_are_whole(
+    tmp_path: Path,
+) -> None:
+    world = World(lines=[instance("1"), *case_lines()], pods=WORLD.pods)
+    publication = close(tmp_path, world, without=("pricing_public_on_demand_cost",))
+    found = {
+        row["line_item_usage_type"]: tuple(row[f"split_line_item_{name}"] for name in MONEY)
+        for row in of_fargate(publication)
+    }
+    assert found == {
+        VCPU: (Decimal("0.08096"), Decimal("0.08096"), None),
+        MEMORY: (Decimal("0.01778"), Decimal("0.01778"), None),
+    }
 
 
 def test_a_pod_that_the_inventory_has_on_a_node_too_stops_the_month(

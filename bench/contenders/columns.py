@@ -26,5 +26,7 @@ MONEY = [
     for basis in BASES
     for part in ("split", "unused")
 ]
-ALL = POD_COSTS.names
+ALL = [name for name in POD_COSTS.names if not name.startswith("storage_")]
+"""Those of a node's pods: storage is of pods on Fargate alone."""
+
 UNITS = 10**10

@@ -75,6 +75,10 @@ def _reshaped(pods: pa.Table) -> pa.Table:
             parts = money((claimed * units).astype(np.int64))
             for basis in BASES:
                 columns[f"{resource}_{basis}_{part}_usd"] = parts
+    for field in POD_COSTS:
+        # Storage is of pods on Fargate alone.
+        if field.name.startswith("storage_"):
+            columns[field.name] = pa.nulls(rows, field.type)
     return pa.table({name: columns[name] for name in POD_COSTS.names})
 
 

@@ -18,7 +18,8 @@ from orchestration.split.money import units
 from orchestration.split.pieces import Totals
 from orchestration.split.warehouse import open_warehouse
 
-_MODEL = "int_fargate_pod_hours"
+MODEL = "int_fargate_pod_hours"
+"""Pod-hours on Fargate, in the warehouse."""
 
 _BATCH_ROWS = 131_072
 """Pod-hours of a batch: a row group of the file."""
@@ -28,6 +29,37 @@ _BILLED = ("vcpu", "memory", "storage")
 
 _MEASURED = ("vcpu", "memory")
 """Those of them whose use an inventory may know."""
+
+MODEL_COLUMNS = {
+    **dict.fromkeys(
+        (
+            "payer_account_id",
+            "usage_account_id",
+            "region_code",
+            "usage_type_prefix",
+            "cluster_name",
+            "namespace",
+            "pod_name",
+            "pod_uid",
+            "workload_type",
+            "workload_name",
+            "deployment",
+            "labels",
+        ),
+        "varchar",
+    ),
+    "billing_month": "date",
+    "usage_hour": "timestamp",
+    "bound_seconds": "integer",
+    **{f"{resource}_used_hours": "double" for resource in _MEASURED},
+    **{f"{resource}_hours": "double" for resource in _BILLED},
+    **{
+        f"{resource}_{basis}_usd": "decimal(18, 10)"
+        for resource in _BILLED
+        for basis in BASES
+    },
+}
+"""Columns of ``int_fargate_pod_hours`` that the split reads, and their types in SQL."""
 
 
 def write_fargate_pods(
@@ -49,7 +81,7 @@ def write_fargate_pods(
     """
     totals = Totals()
     listed = ", ".join(f"{sql} as {name}" for name, sql in _columns(method_version).items())
-    of_month = f"from {_MODEL} where billing_month = date '{month.key}'"
+    of_month = f"from {MODEL} where billing_month = date '{month.key}'"
     with open_warehouse(warehouse) as connection:
         days = connection.execute(
             f"select distinct usage_hour::date as day {of_month} order by day"

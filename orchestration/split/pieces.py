@@ -42,8 +42,8 @@ class SplitResult:
         unallocated_rows: Rows of ``unallocated_costs``.
         unknown_pod_hours: Pod-hours on node-hours that the bill does not know; left out.
         unknown_hours: Hours that those pods were bound.
-        pods_usd: Cost of all pods by basis, Fargate's as billed; None where the bill does not
-            tell it of every node-hour.
+        pods_usd: Cost of all pods by basis, Fargate's as billed; None where the bill does
+            not tell it of every node-hour.
         unallocated_usd: Cost that no pod claimed, likewise.
     """
 
@@ -66,7 +66,8 @@ def _no_units() -> NDArray[np.int64]:
 class Totals:
     """Counts, and units of 1e-10 USD by basis, of the pieces so far.
 
-    ``unknown_node_hours`` are those whose cost the bill does not tell, by basis.
+    ``unknown_node_hours`` are those whose cost the bill does not tell, by basis; pod-hours
+    on Fargate count likewise.
     """
 
     node_hours: int = 0

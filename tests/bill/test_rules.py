@@ -49,6 +49,16 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "line_item_usage_start_date",
         "is empty",
     ),
+    "a pod on Fargate without its hour": (
+        {
+            "line_item_product_code": "AmazonEKS",
+            "line_item_operation": "FargatePod",
+            "line_item_resource_id": "arn:aws:eks:us-east-1:111111111111:pod/prod/ml/a/b",
+            "line_item_usage_start_date": "",
+        },
+        "line_item_usage_start_date",
+        "the hour of 'arn:aws:eks:us-east-1:111111111111:pod/prod/ml/a/b' is not known",
+    ),
     "a negative usage of an instance": (
         {"line_item_usage_amount": "-1"},
         "line_item_usage_amount",

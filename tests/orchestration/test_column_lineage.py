@@ -61,7 +61,6 @@ def test_every_column_of_a_mart_is_made_from_something_but_for_its_constants() -
     assert from_nothing == {
         "fct_close_controls.control",
         "fct_close_controls.severity",
-        "fct_split_line_items.line_item_operation",
         "fct_split_line_items.line_item_product_code",
         "rpt_month_totals.cost_basis",
     }
@@ -75,7 +74,7 @@ def test_every_column_of_a_mart_is_made_from_something_but_for_its_constants() -
             "split_line_item_split_cost",
             {
                 ("pod_costs", f"{resource}_amortized_split_usd")
-                for resource in ("accelerator", "vcpu", "memory")
+                for resource in ("accelerator", "vcpu", "memory", "storage")
             },
         ),
         (

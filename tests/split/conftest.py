@@ -35,6 +35,7 @@ from orchestration.schemas import (
 )
 from orchestration.split.batch import BatchSplit, Coverage, split_batch
 from orchestration.split.engines.local import split_month
+from orchestration.split.fargate import MODEL, MODEL_COLUMNS
 from orchestration.split.node_hours import (
     CAPACITY_COLUMNS,
     POOL_COLUMNS,
@@ -251,6 +252,8 @@ class World:
                 f"create or replace table int_node_hours__weighed_v{version}"
                 " as from weighed"
             )
+            columns = ", ".join(f"{name} {kind}" for name, kind in MODEL_COLUMNS.items())
+            connection.execute(f"create table if not exists {MODEL} ({columns})")
 
     def split(self, method: int = 2, **options: Any) -> SplitResult:
         return split_month(self.warehouse, self.lake, self.month, method, **options)
