@@ -145,6 +145,33 @@ NODE_FIRST_SEEN = _seen("kube_node_info", f"{_NODE}, provider_id", "min")
 NODE_LABELS = _every_label("kube_node_labels")
 ALLOCATABLE = _gauge("kube_node_status_allocatable", "", f"{_NODE}, resource, unit")
 
+
+def _of_cgroups(per_cgroup: str, outer: str) -> Question:
+    """A figure of a pod from an expression over its containers' cgroups."""
+    selector = f"{CPU}{{{_RUNS}%(cluster)s}}"
+    with_uid = f"label_replace({per_cgroup.format(m=selector, by=_CGROUP)}, {_CGROUP_UID})"
+    return Question(CPU, f"{outer} by (namespace, pod, uid) ({with_uid})")
+
+
+CPU_GROWTH = _of_cgroups(
+    "max by ({by}) (max_over_time({m}[1h])) - (max by ({by}) ({m} offset 1h)"
+    " or min by ({by}) (min_over_time({m}[1h])))",
+    "sum",
+)
+"""From the last sample before the hour, else from the first in it, to the last."""
+CPU_STARTED = _of_cgroups(
+    "max by ({by}) (timestamp({m} offset 1h)) and max by ({by}) (count_over_time({m}[1h]))",
+    "min",
+)
+"""When the last sample before the hour was, of cgroups with samples in the hour."""
+CPU_REACHED = _of_cgroups("max by ({by}) (timestamp({m}))", "max")
+"""When the last sample before the hour's end was."""
+CPU_INTERVAL = _of_cgroups("max by ({by}) (idelta({m}[1h]) / irate({m}[1h]))", "max")
+"""Seconds between the last two samples; none if the counter did not grow between them."""
+CPU_LEAST_SAMPLES = _of_cgroups(
+    "max by ({by}) (count_over_time({m}[1h])) - max by ({by}) (resets({m}[1h]))", "min"
+)
+"""As many as ``CPU_SAMPLES`` only where every cgroup was there all the while, unreset."""
 CPU_INCREASE = _usage(CPU, lambda m: f"increase({m}[1h])", "max", "sum")
 CPU_SAMPLES = _usage(CPU, lambda m: f"count_over_time({m}[1h])", "max", "max", "container")
 CPU_FIRST = _usage(CPU, lambda m: f"min_over_time({_present(m)})", "min", "min")

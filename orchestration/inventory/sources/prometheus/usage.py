@@ -4,10 +4,13 @@ Holds how counters and gauges of containers become one mean a pod-hour. cAdvisor
 tell a pod's uid but in the path of its cgroup (label ``id``); where that was dropped, or is
 a static pod's, its name decides.
 
-In an hour, the growth of the counters between a pod's first and last sample gives its
-rate. The rate stands for the part of the hour that the pod's containers existed: between
-the first and the last sample of its life. Before, it was bound and used nothing (it pulled
-its image); after, it had ended. When none of its node's pods has samples, nothing was
+Use of vCPU is the growth of the counters between two samples over the time between these
+samples: the last before the hour, else the first in it, and the last in it. Such a rate
+stands for the part of the hour that the pod's containers existed: from the first to the
+last sample of its life. Before, it was bound and used nothing (it pulled its image); after,
+it had ended. One sample alone tells no use. Where a container came, went or started its
+counter again within the hour, the server's ``increase()`` over each counter's life counts,
+over the time that was measured. When none of its node's pods has samples, nothing was
 measured, which is neither use nor zero: a gap leaves the mean over the rest, or null. An
 hour with a gap of more than a fifth between its samples has no use of vCPU.
 """
@@ -30,9 +33,6 @@ from orchestration.inventory.sources.prometheus.gathering import (
 from orchestration.inventory.sources.prometheus.pods import Pods
 
 _HOUR = 3600.0
-_EXTRAPOLATED_INTERVALS = 1.1
-"""PromQL's increase() reaches to the window's edge if a sample was due by about then."""
-
 _WATCHED_PART = 0.8
 """With less of an hour watched, how much of a counter's growth is the hour's is unknown."""
 
@@ -62,16 +62,27 @@ def find_usage(asker: Asker, pods: Pods) -> Usage:
         return pods.by_name.get((labels.get("namespace", ""), labels.get("pod", "")), ())
 
     size = len(pods)
+
+    def grid(question: queries.Question) -> Floats:
+        return asker.grid(question, size, rows_of)
+
     life = _Life(
         hours=asker.window.starts.astype(np.float64),
         step=asker.step,
-        count=asker.grid(queries.CPU_SAMPLES, size, rows_of),
+        interval=_interval(grid(queries.CPU_INTERVAL), asker.step),
+        count=grid(queries.CPU_SAMPLES),
         first_step=-asker.grid(queries.CPU_FIRST, size, rows_of, sign=-1),
-        last_step=asker.grid(queries.CPU_LAST, size, rows_of),
+        last_step=grid(queries.CPU_LAST),
+        started=-asker.grid(queries.CPU_STARTED, size, rows_of, sign=-1),
+        reached=grid(queries.CPU_REACHED),
     )
-    share, is_watched = _active_share(pods, life)
-    increase = asker.grid(queries.CPU_INCREASE, size, rows_of)
-    vcpu = np.where(is_watched, increase / life.reach() * share, np.nan)
+    active, measured, is_watched = _active_seconds(pods, life)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(measured > 0, active / measured, np.nan)
+        is_steady = grid(queries.CPU_LEAST_SAMPLES) == life.count
+        steady = grid(queries.CPU_GROWTH) / life.span * share
+        vcpu = np.where(is_steady, steady, grid(queries.CPU_INCREASE) / measured)
+    vcpu = np.where(is_watched & (measured > 0), vcpu, np.nan)
     memory = asker.grid(queries.MEMORY_SUM, size, rows_of)
     memory *= share / asker.grid(queries.MEMORY_SAMPLES, size, rows_of)
     # A pod without one sample in an hour of its node's used nothing then.
@@ -83,6 +94,12 @@ def find_usage(asker: Asker, pods: Pods) -> Usage:
     )
 
 
+def _interval(intervals: Floats, step: int) -> float:
+    """Seconds between two scrapes; the step if no counter grew, which then tells no use."""
+    known = intervals[np.isfinite(intervals) & (intervals > 0)]
+    return float(np.median(known)) if known.size else float(step)
+
+
 class _Life:
     """When pods had samples; arrays by pod and hour, Unix seconds, NaN without samples.
 
@@ -92,66 +109,88 @@ class _Life:
         first, last: The hour's first and last, or its edge if samples go on beyond it.
         born, died: First and last of all; shape (pods, 1).
         interval: Seconds between two samples.
+        span: Seconds that the hour's growth took; NaN for less than two samples.
     """
 
     def __init__(
-        self, hours: Floats, step: int, count: Floats, first_step: Floats, last_step: Floats
+        self,
+        hours: Floats,
+        step: int,
+        interval: float,
+        count: Floats,
+        first_step: Floats,
+        last_step: Floats,
+        started: Floats,
+        reached: Floats,
     ) -> None:
         ends = hours + _HOUR
-        self.hours, self.count, self._step = hours, count, step
-        # A step sees samples behind it as far as the trail; the truth is half a step off.
-        first = first_step - step / 2
-        last = last_step - queries.TRAIL_SECONDS + step / 2
-        self.born = np.fmin.reduce(first, axis=1, initial=np.nan)[:, None]
-        self.died = np.fmax.reduce(last, axis=1, initial=np.nan)[:, None]
-        goes_on = last_step >= ends
-        last = np.minimum(np.where(goes_on, ends, last), self.died)
+        self.hours, self.count, self.interval = hours, count, interval
+        self._step = step
         has_samples = np.isfinite(count)
-        self.first = np.where(has_samples, np.maximum(first, hours), np.nan)
-        self.last = np.where(has_samples, last, np.nan)
-        is_whole = (self.first == hours) & (self.last == ends)
-        whole = count[is_whole]
-        # Some servers count the sample at the hour's very start, some do not.
-        self.interval = (
-            _HOUR / (float(np.median(whole)) - 0.5) if whole.size else float(step)
-        )
-
-    def reach(self) -> Floats:
-        """Seconds that increase() covers: from first to last sample, and what it adds.
-
-        Samples tell it best where none is missing: steps are coarser.
-        """
-        between = self.last - self.first
-        added = sum(
+        started, reached = (
             np.where(
-                edge < _EXTRAPOLATED_INTERVALS * self.interval, edge, self.interval / 2
+                has_samples & (times > edge - queries.TRAIL_SECONDS) & (times <= edge),
+                times,
+                np.nan,
             )
-            for edge in (self.first - self.hours, self.hours + _HOUR - self.last)
+            for times, edge in ((started, hours), (reached, ends))
         )
-        by_steps, by_samples = between + added, self.count * self.interval
-        is_close = np.abs(by_samples - by_steps) <= 2 * self._step
-        reach = np.where(is_close & (by_steps < _HOUR), by_samples, by_steps)
-        return np.where((self.count >= 2) & (between > 0), reach, np.nan)
+        # A step sees samples behind it as far as the trail; the truth is half a step off.
+        first = np.maximum(first_step - step / 2, hours)
+        last = last_step - queries.TRAIL_SECONDS + step / 2
+        goes_on = last_step >= ends
+        seen_last = np.fmax.reduce(last, axis=1, initial=np.nan)[:, None]
+        last = np.minimum(np.where(goes_on, ends, last), seen_last)
+        self.span = self._span(started, reached, first, last)
+        begin = np.where(np.isfinite(self.span), reached - self.span, np.nan)
+        begin = np.where(np.isfinite(started) | np.isnan(begin), first, begin)
+        end = np.where(np.isfinite(reached), reached, started + self.span)
+        end = np.where(np.isfinite(end), end, last)
+        begin, end = (np.where(has_samples, edge, np.nan) for edge in (begin, end))
+        self.born = np.fmin.reduce(begin, axis=1, initial=np.nan)[:, None]
+        self.died = np.fmax.reduce(end, axis=1, initial=np.nan)[:, None]
+        self.first = np.maximum(begin, hours)
+        self.last = np.where(goes_on & has_samples, np.minimum(ends, self.died), end)
+
+    def _span(
+        self, started: Floats, reached: Floats, first: Floats, last: Floats
+    ) -> Floats:
+        """Seconds between the two samples that the hour's growth lies between.
+
+        Their times are known where samples go on beyond the hour's edge. At the end of a
+        life, steps tell them too coarsely, and samples come at regular intervals: their
+        number tells it, or, where some are missing, the intervals nearest to the steps.
+        """
+        has_start, has_end = np.isfinite(started), np.isfinite(reached)
+        by_steps = np.where(has_end, reached, last) - np.where(has_start, started, first)
+        near = np.rint(by_steps / self.interval)
+        # The sample before the hour counts in it where it lies on the hour's very start.
+        fewest = self.count - 1
+        intervals = np.where(has_start, np.clip(near, fewest, self.count), fewest)
+        slack = (2.0 - has_start - has_end) * self._step / 2 + 1
+        is_close = np.abs(intervals * self.interval - by_steps) <= slack
+        intervals = np.where(is_close, intervals, np.maximum(near, fewest))
+        span = np.where(has_start & has_end, by_steps, intervals * self.interval)
+        return np.where(span > 0, span, np.nan)
 
 
-def _active_share(pods: Pods, life: _Life) -> tuple[Floats, NDArray[np.bool_]]:
-    """Which part of its bound and measured time a pod's containers existed, by hour.
+def _active_seconds(pods: Pods, life: _Life) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """How long a pod was bound and measured, and its containers existed, by hour.
 
     Returns:
-        The part, NaN where nothing of the hour was measured, or the pod never was; and
-        whether the hour has no gap of note between its node's samples.
+        Seconds that its containers existed, NaN if the pod never was measured; seconds
+        that it was bound and measured; and whether the hour has no gap of note between its
+        node's samples.
     """
     start, end = pods.start[:, None], pods.end[:, None]
     slack = life.interval / 2
     seen_from, seen_to, count = _node_extent(pods.node, life)
     measured_from = np.maximum(np.maximum(seen_from - slack, life.hours), start)
     measured_to = np.minimum(np.minimum(seen_to + slack, life.hours + _HOUR), end)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        measured = measured_to - measured_from
-        active = overlap(measured_from, measured_to, life.born - slack, life.died + slack)
-        share = np.where(measured > 0, active / measured, np.nan)
-        is_watched = count * life.interval >= _WATCHED_PART * (seen_to - seen_from)
-    return share, is_watched
+    measured = measured_to - measured_from
+    active = overlap(measured_from, measured_to, life.born - slack, life.died + slack)
+    is_watched = count * life.interval >= _WATCHED_PART * (seen_to - seen_from)
+    return active, measured, is_watched
 
 
 def _node_extent(node: Integers, life: _Life) -> tuple[Floats, Floats, Floats]:
