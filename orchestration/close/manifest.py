@@ -111,7 +111,10 @@ class Manifest(_Record):
 
     ``fingerprint`` is the digest of everything that the figures follow from; two
     revisions of a month never share the one that they were made from in succession.
-    ``ownership_sha256`` is that of the entries in force, whatever their file looks like.
+    ``ownership_sha256`` is that of the entries in force, whatever their file looks like;
+    ``reservations_sha256`` that of the reservations and Dedicated Hosts, and
+    ``capacity_block_fees_sha256`` that of the fees of Capacity Blocks, those of earlier
+    months included. Revisions that were published before these were known have neither.
     ``totals`` is over all payers, by cost basis: null where a payer's exports do not tell
     the basis, which ``missing_bases`` then names.
     """
@@ -125,6 +128,8 @@ class Manifest(_Record):
     code_version: str
     labels: tuple[str, ...]
     ownership_sha256: str
+    reservations_sha256: str | None = None
+    capacity_block_fees_sha256: str | None = None
     deliveries: tuple[Delivery, ...]
     inventory: tuple[InventoryFile, ...]
     row_counts: dict[str, int]

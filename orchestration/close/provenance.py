@@ -1,8 +1,8 @@
 """What a month's figures were made from: deliveries, inventory, method and code.
 
-Holds the reading of ``raw/bill_files``, ``raw/inventory_files`` and ``raw/ownership``, the
-version of the code, and the fingerprint over all of it that decides whether a revision is
-a new one.
+Holds the reading of ``raw/bill_files``, ``raw/inventory_files``, ``raw/ownership`` and what
+was bought ahead of time, the version of the code, and the fingerprint over all of it that
+decides whether a revision is a new one.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Provenance:
     code_version: str
     labels: tuple[str, ...]
     ownership_sha256: str
+    reservations_sha256: str
+    capacity_block_fees_sha256: str
 
     @property
     def fingerprint(self) -> str:
@@ -73,6 +75,8 @@ class Provenance:
             "code_version": self.code_version,
             "labels": self.labels,
             "ownership": self.ownership_sha256,
+            "reservations": self.reservations_sha256,
+            "capacity_block_fees": self.capacity_block_fees_sha256,
         }
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -109,7 +113,23 @@ def read_provenance(
         code_version=code_version,
         labels=tuple(labels),
         ownership_sha256=_digest_of(_rows(lake, "raw/ownership", month)),
+        reservations_sha256=_digest_of(_reserved(lake, month)),
+        capacity_block_fees_sha256=_digest_of(
+            _rows(lake, "raw/capacity_block_fees", month)
+        ),
     )
+
+
+def _reserved(lake: Lake, month: Month) -> list[dict[str, Any]]:
+    """Reservations and hosts of the month, without what changes as time passes.
+
+    EC2 calls a block active, and later expired: the figures are the same.
+    """
+    return [
+        {name: value for name, value in row.items() if name != "state"}
+        for table in ("raw/capacity_reservations", "raw/dedicated_hosts")
+        for row in _rows(lake, table, month)
+    ]
 
 
 def _digest_of(rows: list[dict[str, Any]]) -> str:

@@ -176,6 +176,8 @@ def _add(
             code_version=made_from.code_version,
             labels=made_from.labels,
             ownership_sha256=made_from.ownership_sha256,
+            reservations_sha256=made_from.reservations_sha256,
+            capacity_block_fees_sha256=made_from.capacity_block_fees_sha256,
             deliveries=made_from.deliveries,
             inventory=made_from.inventory,
             row_counts={name: tally.row_count for name, tally in tallies.items()},

@@ -30,7 +30,12 @@ from orchestration.close.publish import Publication, publish
 from orchestration.close.warehouse import parquet
 from orchestration.errors import PodledgerError
 from orchestration.inventory.owners import OWNERSHIP
-from orchestration.schemas import BILL_FILES, BILL_LINES, INVENTORY_FILES, POD_COSTS
+from orchestration.schemas import (
+    BILL_FILES,
+    BILL_LINES,
+    INVENTORY_FILES,
+    POD_COSTS,
+)
 from orchestration.settings import PROJECT_DIR
 from tests.close.conftest import BILL, PAYERS, SPLIT, TAX, UNUSED, ClosedWorld, put_rows
 
@@ -133,6 +138,30 @@ class TestRevisions:
         second = published(world)
         assert (second.revision, second.is_new) == (2, True)
         assert first.manifest.ownership_sha256 != second.manifest.ownership_sha256
+
+    def test_what_was_bought_ahead_of_time_makes_the_next_one(
+        self, world: ClosedWorld
+    ) -> None:
+        def put(table: str, **row: str) -> None:
+            schema = pa.schema([(name, pa.string()) for name in row])
+            put_rows(world.lake, world.month, f"raw/{table}", schema, [row])
+
+        first = published(world)
+        put("capacity_reservations", capacity_reservation_id="cr-0a", state="active")
+        second = published(world)
+        put("capacity_reservations", capacity_reservation_id="cr-0a", state="expired")
+        assert published(world).revision == second.revision
+        put("capacity_block_fees", capacity_reservation_id="cr-0a", unblended_usd="1")
+        third = published(world)
+        put("dedicated_hosts", host_id="h-0a", instance_id="i-01")
+        fourth = published(world)
+        made = (first, second, third, fourth)
+        assert [one.revision for one in made] == [1, 2, 3, 4]
+        told = {
+            (one.manifest.reservations_sha256, one.manifest.capacity_block_fees_sha256)
+            for one in made
+        }
+        assert len(told) == len(made)
 
     def test_another_method_makes_the_next_one_which_names_it(
         self, world: ClosedWorld
