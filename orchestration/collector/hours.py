@@ -20,6 +20,7 @@ from orchestration.collector.history import ClaimRecord, History, NodeRecord, Po
 from orchestration.collector.quantities import HOUR, Resources, utc
 from orchestration.inventory.gaps import Gap
 from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS
+from orchestration.inventory.workloads import Workload, topmost
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _pod_row(
             devices[name] += count * weight
     for name, device_seconds in shares.device_seconds(pod, start, end).items():
         devices[name] += device_seconds
-    workload = pod.workload
+    workload = _workload(pod)
     usage = pod.usage.get(hour)
     return {
         "cluster_name": cluster,
@@ -123,9 +124,9 @@ def _pod_row(
         "namespace": pod.namespace,
         "pod_name": pod.name,
         "pod_uid": pod.uid,
-        "workload_type": workload.kind if workload else _direct(pod, "kind"),
-        "workload_name": workload.name if workload else _direct(pod, "name"),
-        "deployment": workload.deployment if workload else None,
+        "workload_type": workload.kind,
+        "workload_name": workload.name,
+        "deployment": workload.deployment,
         "bound_seconds": seconds,
         "vcpu_requested": float(vcpu / seconds),
         "memory_requested_gib": float(memory / seconds),
@@ -139,9 +140,18 @@ def _pod_row(
     }
 
 
-def _direct(pod: PodRecord, field: str) -> str | None:
-    """Of a pod whose owners are still to be asked for: the controller that it names."""
-    return getattr(pod.controller, field) if pod.controller else None
+def _workload(pod: PodRecord) -> Workload:
+    """Its topmost controller: as its owners told, else by what the pod itself names.
+
+    A bare ReplicaSet may bear any name: where owners were asked for, labels alone tell.
+    """
+    found = pod.workload
+    if found is not None and found.kind not in ("ReplicaSet", "Job"):
+        return Workload(found.kind, found.name, found.deployment)
+    near = found or pod.controller
+    if near is None:
+        return Workload(None, None, None)
+    return topmost(near.kind, near.name, pod.labels, guess_deployment=found is None)
 
 
 def _node_row(instance: _Instance, cluster: str, hour: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from orchestration.inventory.sources.days import (
 )
 from orchestration.inventory.sources.fields import Fields
 from orchestration.inventory.sources.interface import Progress, SourceFile
+from orchestration.inventory.workloads import topmost
 from orchestration.months import Month
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -299,7 +300,12 @@ class _PodHour:
         """One row: averages are weighed by their minutes within the pod's."""
         seconds = max(_seconds(part) for part in self.parts)
         kind = self.properties.text("controllerKind")
-        name = self.properties.text("controller")
+        labels = self.properties.texts("labels")
+        workload = topmost(
+            _KINDS.get(kind, kind) if kind else None,
+            self.properties.text("controller"),
+            {name.replace("_", "-"): value for name, value in labels.items()},
+        )
         return {
             "cluster_name": self.cluster,
             "node_name": self.properties.text("node"),
@@ -308,16 +314,16 @@ class _PodHour:
             "namespace": self.properties.text("namespace"),
             "pod_name": self.pod_name,
             "pod_uid": self.pod_uid,
-            "workload_type": _KINDS.get(kind, kind) if kind and name else None,
-            "workload_name": name if kind else None,
-            "deployment": name if kind == "deployment" else None,
+            "workload_type": workload.kind,
+            "workload_name": workload.name,
+            "deployment": workload.deployment,
             "bound_seconds": round(seconds),
             "vcpu_requested": self._mean("cpuCoreRequestAverage", seconds),
             "memory_requested_gib": self._mean("ramByteRequestAverage", seconds)
             / _BYTES_A_GIB,
             **self._used(seconds),
             "accelerators_requested": self._gpus(seconds),
-            "labels": json.dumps(self.properties.texts("labels")),
+            "labels": json.dumps(labels),
         }
 
     def _mean(self, name: str, seconds: float) -> float:

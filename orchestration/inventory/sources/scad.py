@@ -34,6 +34,7 @@ from orchestration.inventory.sources.days import (
     day_start,
 )
 from orchestration.inventory.sources.interface import Progress, SourceFile
+from orchestration.inventory.workloads import topmost
 from orchestration.lake import Lake
 from orchestration.months import Month
 
@@ -236,31 +237,32 @@ def _pod_hour(row: dict[str, Any]) -> dict[str, Any]:
     the split makes the same resource-hours again.
     """
     tags = json.loads(row["tags"])
+    labels = {
+        tag.removeprefix(_LABEL_PREFIX): value
+        for tag, value in sorted(tags.items())
+        if tag.startswith(_LABEL_PREFIX) and value is not None
+    }
     kind = tags.get("aws_eks_workload_type")
     name = tags.get("aws_eks_workload_name")
     deployment = tags.get("aws_eks_deployment")
-    if kind == "ReplicaSet" and deployment:
+    if deployment and kind in (None, "ReplicaSet"):
         kind, name = "Deployment", deployment
+    # AWS names the Deployment where there is one.
+    workload = topmost(kind, name, labels, guess_deployment=False)
     devices = row["devices"]
     return {
         **{name: row[name] for name in DAY_POD_HOURS.names if name in row},
         "cluster_name": tags.get("aws_eks_cluster_name") or row["cluster_name"],
         "namespace": tags.get("aws_eks_namespace") or row["namespace"],
         "node_name": tags.get("aws_eks_node"),
-        "workload_type": kind,
-        "workload_name": name,
-        "deployment": deployment,
+        "workload_type": workload.kind,
+        "workload_name": workload.name,
+        "deployment": workload.deployment,
         "bound_seconds": SECONDS_AN_HOUR,
         "vcpu_requested": row["vcpu_requested"] or 0.0,
         "memory_requested_gib": row["memory_requested_gib"] or 0.0,
         "accelerators_requested": json.dumps({PHYSICAL_DEVICE: devices} if devices else {}),
-        "labels": json.dumps(
-            {
-                tag.removeprefix(_LABEL_PREFIX): value
-                for tag, value in sorted(tags.items())
-                if tag.startswith(_LABEL_PREFIX) and value is not None
-            }
-        ),
+        "labels": json.dumps(labels),
     }
 
 

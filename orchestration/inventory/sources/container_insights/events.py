@@ -18,6 +18,7 @@ import pyarrow as pa
 from orchestration.cells import printed
 from orchestration.inventory.sources.container_insights.lines import Line
 from orchestration.inventory.sources.fields import Fields
+from orchestration.inventory.workloads import topmost
 from orchestration.schemas import STRING
 
 SAMPLES = pa.schema(
@@ -80,9 +81,6 @@ _BYTES_A_GIB = 2**30
 _MICROSECONDS_A_MILLISECOND = 1000
 _PERCENT = 100
 _OVER = frozenset({"Succeeded", "Failed"})
-
-_HASH = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}")
-"""What Kubernetes appends to a Deployment's name: its safe alphabet has no vowels."""
 
 _REMEDY = (
     "This is no performance event as the CloudWatch agent writes it: export the log group"
@@ -212,19 +210,11 @@ def _workload(kubernetes: Fields, labels: Mapping[str, str]) -> dict[str, str | 
     owner = Fields.of(
         owners[0], kubernetes.place, kubernetes.remedy, "kubernetes.pod_owners[0]."
     )
-    kind, name = owner.text("owner_kind"), owner.text("owner_name")
-    if kind == "ReplicaSet" and name is not None:
-        stem, dash, suffix = name.rpartition("-")
-        if dash and labels.get("rollouts-pod-template-hash") == suffix:
-            kind, name = "Rollout", stem
-        elif dash and (
-            labels.get("pod-template-hash") == suffix or _HASH.fullmatch(dash + suffix)
-        ):
-            kind, name = "Deployment", stem
+    told = topmost(owner.text("owner_kind"), owner.text("owner_name"), labels)
     return {
-        "workload_type": kind,
-        "workload_name": name,
-        "deployment": name if kind == "Deployment" else None,
+        "workload_type": told.kind,
+        "workload_name": told.name,
+        "deployment": told.deployment,
     }
 
 

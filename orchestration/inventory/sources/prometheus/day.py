@@ -46,6 +46,7 @@ from orchestration.inventory.sources.prometheus.window import (
     Blank,
     day_window,
 )
+from orchestration.inventory.workloads import Workload
 from orchestration.schemas import HOUR, STRING
 
 _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
@@ -179,7 +180,7 @@ class _PodTexts:
         self,
         pods: Pods,
         nodes: Nodes,
-        workloads: list[tuple[str | None, str | None, str | None]],
+        workloads: list[Workload],
         address: Address,
     ) -> None:
         placed = [node if node >= 0 else None for node in pods.node.tolist()]
@@ -193,9 +194,9 @@ class _PodTexts:
             "namespace": pods.namespace,
             "pod_name": pods.name,
             "pod_uid": pods.uid,
-            "workload_type": [workload[0] for workload in workloads],
-            "workload_name": [workload[1] for workload in workloads],
-            "deployment": [workload[2] for workload in workloads],
+            "workload_type": [workload.kind for workload in workloads],
+            "workload_name": [workload.name for workload in workloads],
+            "deployment": [workload.deployment for workload in workloads],
         }
         self._arrays = {
             name: pa.array(values, STRING) for name, values in self._columns.items()

@@ -27,6 +27,7 @@ from orchestration.inventory.sources.prometheus.gathering import (
 )
 from orchestration.inventory.sources.prometheus.names import resource_name
 from orchestration.inventory.sources.prometheus.queries import HOW_TO_SWITCH_ON, Question
+from orchestration.inventory.workloads import Workload, topmost
 
 _EC2_INSTANCE = re.compile(r"(?:^|/)(i-[0-9a-z]+)$")
 _ZONE_REGION = re.compile(r"aws:///([a-z]+(?:-[a-z]+)+-\d+)")
@@ -235,10 +236,11 @@ def _node_of(pods: Pods, row: int, nodes: Nodes) -> int:
     return candidates[int(np.argmax(shared))] if shared else -1
 
 
-def find_workloads(
-    asker: Asker, pods: Pods
-) -> list[tuple[str | None, str | None, str | None]]:
-    """Type and name of each pod's topmost known controller, and its Deployment."""
+def find_workloads(asker: Asker, pods: Pods) -> list[Workload]:
+    """The topmost known controller of each pod.
+
+    Where owners of a kind are in no metric, names tell them.
+    """
     above: dict[tuple[str, str, str], tuple[str, str]] = {}
     for question, kind, label in (
         (queries.REPLICASET_OWNERS, "ReplicaSet", "replicaset"),
@@ -248,11 +250,17 @@ def find_workloads(
             labels = series.labels
             key = (own(labels, "namespace"), kind, labels.get(label, ""))
             above[key] = _owner(labels, "owner")
-    workloads: list[tuple[str | None, str | None, str | None]] = []
+    told = {kind for _, kind, _ in above}
+    workloads: list[Workload] = []
     for namespace, (kind, name) in zip(pods.namespace, pods.owner, strict=True):
         top_kind, top = above.get((namespace, kind, name), (kind, name))
+        if (top_kind, top) == (kind, name) and kind not in told:
+            workloads.append(topmost(kind, name, {}))
+            continue
         is_deployment = kind == "ReplicaSet" and top_kind == "Deployment"
-        workloads.append((top_kind or None, top or None, top if is_deployment else None))
+        workloads.append(
+            Workload(top_kind or None, top or None, top if is_deployment else None)
+        )
     return workloads
 
 
