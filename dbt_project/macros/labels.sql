@@ -108,3 +108,25 @@
         entry -> entry.value is not null
     )
 {%- endmacro %}
+
+{#- Name of the ReplicaSet or Job between a pod and its topmost controller: the pod's name
+without its last part. Null where there is none, or where the name was cut short. -#}
+{% macro nearest_controller() -%}
+    case
+        when
+            workload_type in ('Deployment', 'Rollout', 'CronJob')
+            and length(pod_name) > length(workload_name) + 7
+            and substr(pod_name, length(pod_name) - 5, 1) = '-'
+            and left(pod_name, length(workload_name) + 1) = workload_name || '-'
+            then left(pod_name, length(pod_name) - 6)
+    end
+{%- endmacro %}
+
+{#- What AWS's own rows call a pod's workload: the controller nearest to the pod. -#}
+{% macro aws_workload_type() -%}
+    case
+        when nearest_controller is null then workload_type
+        when workload_type = 'CronJob' then 'Job'
+        else 'ReplicaSet'
+    end
+{%- endmacro %}

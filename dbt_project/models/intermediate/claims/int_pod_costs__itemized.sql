@@ -19,6 +19,7 @@ with
         workload_type,
         workload_name,
         deployment,
+        {{ nearest_controller() }} as nearest_controller,
         labels,
         usage_hour,
         usage_hour::date as usage_date,

@@ -19,6 +19,7 @@ described as (
         workload_type,
         workload_name,
         deployment,
+        {{ nearest_controller() }} as nearest_controller,
         labels
     from pod_costs
 
@@ -33,8 +34,8 @@ entered as (
             ('aws_eks_deployment', 'deployment'),
             ('aws_eks_namespace', 'namespace'),
             ('aws_eks_node', 'node_name'),
-            ('aws_eks_workload_name', 'workload_name'),
-            ('aws_eks_workload_type', 'workload_type'),
+            ('aws_eks_workload_name', 'coalesce(nearest_controller, workload_name)'),
+            ('aws_eks_workload_type', aws_workload_type()),
         ]) }} || {{ label_entries('labels') }} as tag_entries
     from described
 
@@ -51,6 +52,7 @@ final as (
         workload_type,
         workload_name,
         deployment,
+        nearest_controller,
         labels,
         {{ map_of_entries('tag_entries') }} as resource_tags -- noqa: PRS
     from entered

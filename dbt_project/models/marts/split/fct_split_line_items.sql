@@ -34,6 +34,7 @@ tagged as (
             and {{ same('items.workload_type', 'tags.workload_type') }}
             and {{ same('items.workload_name', 'tags.workload_name') }}
             and {{ same('items.deployment', 'tags.deployment') }}
+            and {{ same('items.nearest_controller', 'tags.nearest_controller') }}
             and items.labels = tags.labels
 
 ),

@@ -67,7 +67,8 @@ def test_a_real_scrape_of_kube_state_metrics_is_understood(
     }
     assert pods["etcd-kind-control-plane"]["memory_requested_gib"] == 100 / 1024
     assert pods["etcd-kind-control-plane"]["workload_type"] == "Node"
-    assert pods["hello-29732335-fl66m"]["workload_name"] == "hello-29732335"
+    assert pods["hello-29732335-fl66m"]["workload_type"] == "CronJob"
+    assert pods["hello-29732335-fl66m"]["workload_name"] == "hello"
     # No scheduled time in the excerpt: from the first to the last minute that it was seen.
     assert pods["kube-proxy-xld9l"]["bound_seconds"] == pytest.approx(3600, abs=60)
 
