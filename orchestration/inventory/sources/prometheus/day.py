@@ -110,7 +110,7 @@ def gather_day(
     usage = find_usage(asker, pods)
     add_claims(asker, pods, requests.devices)
     add_fractions(asker, pods, requests.devices)
-    busy = find_busy_devices(asker, pods, nodes, requests.devices)
+    busy = find_busy_devices(asker, pods, nodes, requests.devices, usage.share)
     labels = asker.label_sets(
         queries.POD_LABELS, len(pods), lambda found: next(iter(pods.rows(found)), None)
     )

@@ -132,25 +132,56 @@ def _parts(start: Floats, end: Floats, hours: Integers) -> Floats:
 
 
 def find_busy_devices(
-    asker: Asker, pods: Pods, nodes: Nodes, devices: dict[str, dict[int, Floats]]
+    asker: Asker,
+    pods: Pods,
+    nodes: Nodes,
+    devices: dict[str, dict[int, Floats]],
+    share: Floats,
 ) -> dict[int, Floats]:
-    """Mean devices busy by hour, for the pods that hold any; NaN where not measured."""
+    """Mean devices busy while bound by hour, for the pods that hold any.
+
+    An exporter names a pod, and a runtime of Neuron is seen, only while its containers
+    exist: before, the pod held its devices idle. A device whose pod no label names was
+    measured all the hour, while the pod may have been bound in a part of it only.
+
+    Args:
+        asker: Asks.
+        pods: Of the window.
+        nodes: Of the window.
+        devices: What pods hold.
+        share: Part of their bound time that pods' containers existed; NaN: not known.
+
+    Returns:
+        By entry of a pod; NaN where not measured.
+    """
     holders = {row for rows in devices.values() for row in rows}
     if not holders:
         return {}
-    bound = pods.bound(asker.window.starts) > 0
+    hours = asker.window.starts
+    seconds = pods.bound(hours)
+    bound = seconds > 0
+    active = np.where(np.isfinite(share), share, 1.0)
+    on_hour = overlap(
+        nodes.first_seen[:, None], nodes.last_seen[:, None], hours, hours + 3600
+    )
     busy: dict[int, Floats] = {}
 
-    def add(rows: Sequence[int], positions: Integers, values: Floats) -> None:
+    def add(
+        rows: Sequence[int], positions: Integers, values: Floats, part: Floats = active
+    ) -> None:
         for row in rows:
             here = busy.setdefault(row, np.full(asker.window.count, np.nan))
-            here[positions] = np.nan_to_num(here[positions]) + values
+            mean = values * part[row, positions]
+            here[positions] = np.nan_to_num(here[positions]) + mean
 
     on_node: dict[int, list[int]] = defaultdict(list)
     for row in sorted(holders):
         on_node[int(pods.node[row])].append(row)
 
-    def add_to_only_holder(node: int, positions: Integers, values: Floats) -> None:
+    def add_to_only_holder(
+        node: int, positions: Integers, values: Floats, most: float | None = None
+    ) -> None:
+        """Add a node's measure; ``most``: of a device that was measured all the hour."""
         here = np.array(on_node.get(node, ()), np.int64)
         if not here.size:
             return
@@ -159,9 +190,14 @@ def find_busy_devices(
         only = here[is_bound.argmax(axis=0)]
         for row in np.unique(only[is_only]):
             mine = is_only & (only == row)
-            add([int(row)], positions[mine], values[mine])
+            at, found = positions[mine], values[mine]
+            if most is None:
+                add([int(row)], at, found)
+                continue
+            while_bound = np.maximum(on_hour[node, at] / seconds[row, at], 1.0)
+            add([int(row)], at, np.minimum(found * while_bound, most), np.ones_like(active))
 
-    for labels, positions, values in _gpu_measures(asker):
+    for labels, positions, values, most in _gpu_measures(asker):
         rows = [
             row
             for row in pods.by_name.get((own(labels, "namespace"), own(labels, "pod")), ())
@@ -172,7 +208,7 @@ def find_busy_devices(
             continue
         host = labels.get("Hostname") or labels.get("hostname", "")
         for node in nodes.by_name.get(host, ()):
-            add_to_only_holder(node, positions, values)
+            add_to_only_holder(node, positions, values, most)
     node_of_instance = {instance: row for row, instance in enumerate(nodes.instance_id)}
     for series in asker.ask(queries.NEURON):
         family = series.labels.get("instance_type", "").partition(".")[0]
@@ -185,8 +221,8 @@ def find_busy_devices(
 
 def _gpu_measures(
     asker: Asker,
-) -> Iterator[tuple[dict[str, str], Integers, Floats]]:
-    """Busy parts of each device or slice: engine activity, else utilisation."""
+) -> Iterator[tuple[dict[str, str], Integers, Floats, float]]:
+    """Busy parts of devices and slices, and the most: engine activity, else utilisation."""
     engine: dict[tuple[tuple[str, str], ...], set[int]] = defaultdict(set)
     for series in asker.ask(queries.GPU_ENGINE):
         engine[tuple(sorted(series.labels.items()))].update(series.positions.tolist())
@@ -200,9 +236,12 @@ def _gpu_measures(
             )
 
 
-def _weighed(series: Series, scale: float) -> tuple[dict[str, str], Integers, Floats]:
+def _weighed(
+    series: Series, scale: float
+) -> tuple[dict[str, str], Integers, Floats, float]:
     """A slice's activity is a part of the slice: its compute slices of seven count."""
+    part = 1.0
     profile = _MIG_PROFILE.match(series.labels.get("GPU_I_PROFILE", ""))
     if profile:
-        scale *= min(int(profile[1]) / MIG_COMPUTE_SLICES, 1.0)
-    return series.labels, series.positions, series.values * scale
+        part = min(int(profile[1]) / MIG_COMPUTE_SLICES, 1.0)
+    return series.labels, series.positions, series.values * scale * part, part

@@ -44,11 +44,13 @@ class Usage:
     Attributes:
         vcpu: vCPUs.
         memory_gib: Working set.
+        share: Part of its bound and measured time that a pod's containers existed.
         is_measured: Whether any pod at all was measured; shape (hours,).
     """
 
     vcpu: Floats
     memory_gib: Floats
+    share: Floats
     is_measured: NDArray[np.bool_]
 
 
@@ -90,6 +92,7 @@ def find_usage(asker: Asker, pods: Pods) -> Usage:
     return Usage(
         np.where(is_idle & np.isnan(vcpu), 0.0, vcpu),
         np.where(is_idle & np.isnan(memory), 0.0, memory) / 2**30,
+        share,
         np.logical_or.reduce(np.isfinite(life.count), axis=0),
     )
 

@@ -170,3 +170,52 @@ def test_one_sample_tells_no_use_and_the_next_hour_tells_it(
     assert first["vcpu_used"] is None
     assert first["memory_used_gib"] > 0
     assert second["vcpu_used"] == pytest.approx(0.25, rel=0.001)
+
+
+@pytest.mark.parametrize("names_pod", [True, False])
+def test_a_device_that_is_busy_from_a_pods_middle_on_is_half_busy_in_its_first_hour(
+    serve: Serve, tmp_path_factory: pytest.TempPathFactory, names_pod: bool
+) -> None:
+    """It is bound at half past, and its container starts at a quarter to."""
+    bound, runs, uid = at(2, 30), at(2, 45), "00000001-1111-4222-8333-444455556666"
+    key = {"namespace": "ml", "pod": "train", "uid": uid}
+    container = {"namespace": "ml", "pod": "train", "container": "app"}
+    container["id"] = f"/kubepods/pod{uid}/1"
+
+    def lines() -> Iterator[str]:
+        for moment in range(at(1), at(5), 60):
+            yield line(
+                "kube_node_info",
+                {"node": NODE, "provider_id": "aws:///us-east-1a/i-0aaa"},
+                1,
+                moment,
+            )
+            system = {"namespace": "kube-system", "pod": "dns", "container": "dns"}
+            system["id"] = "/kubepods/pod00000002-1111-4222-8333-444455556666/1"
+            info = {"namespace": "kube-system", "pod": "dns", "node": NODE}
+            info["uid"] = "00000002-1111-4222-8333-444455556666"
+            yield line("kube_pod_info", info, 1, moment)
+            if moment >= bound:
+                yield line("kube_pod_info", key | {"node": NODE}, 1, moment)
+                yield line("kube_pod_status_scheduled_time", key, bound, moment)
+                request = key | {"container": "app", "resource": "nvidia_com_gpu"}
+                yield line("kube_pod_container_resource_requests", request, 1, moment)
+            for labels, since in ((system, at(1)), (container, runs)):
+                if moment >= since:
+                    used = 0.5 * (moment - since)
+                    name = "container_cpu_usage_seconds_total"
+                    yield line(name, labels, used, moment)
+            device = {"Hostname": NODE, "UUID": "GPU-0", "gpu": "0"}
+            if names_pod and moment >= runs:
+                device |= {"exported_namespace": "ml", "exported_pod": "train"}
+            busy = 0.8 if moment >= runs else 0.0
+            yield line("DCGM_FI_PROF_GR_ENGINE_ACTIVE", device, busy, moment)
+        yield "# EOF\n"
+
+    with serve(lines()) as address:
+        source = PrometheusSource.from_uri(f"prometheus+http://{address}?cluster=prod")
+        files = source.fetch(MONTH, tmp_path_factory.mktemp("landing"), lambda _: None)
+    found = rows(files, "pod_hours", "pod_uid")
+    assert found[uid, 2]["accelerators_used"] == pytest.approx(0.4, rel=0.05)
+    assert found[uid, 2]["vcpu_used"] == pytest.approx(0.25, rel=0.05)
+    assert found[uid, 3]["accelerators_used"] == pytest.approx(0.8, rel=0.02)
