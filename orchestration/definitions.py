@@ -5,7 +5,7 @@ See https://docs.dagster.io/guides/build/projects-and-components
 
 import dagster as dg
 
-from orchestration.bill.assets import bill
+from orchestration.bill.assets import bill, reservations
 from orchestration.bill.sensor import bill_deliveries
 from orchestration.close.alerts import failed_months
 from orchestration.close.assets import close_models, published_month
@@ -27,6 +27,7 @@ def settings_from_environment(_: dg.InitResourceContext) -> Settings:
 defs = dg.Definitions(
     assets=[
         bill,
+        reservations,
         inventory,
         ownership,
         node_hour_models,

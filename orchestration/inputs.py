@@ -19,11 +19,21 @@ BILLS_OWN_PODS = "scad://bill"
 
 @dataclass(frozen=True)
 class Inputs:
-    """Roots of the bill exports and of the pod inventories of one month."""
+    """Roots of the bill exports and of the pod inventories of one month.
+
+    Attributes:
+        bill_roots: Folders or S3 prefixes of exports.
+        pod_roots: URIs of inventories.
+        is_sample: Whether they are the sample month's.
+        capacity_blocks: File of the Capacity Blocks that people described, if any.
+        reservations: Folder of what EC2 was asked about reservations, if any.
+    """
 
     bill_roots: tuple[str, ...]
     pod_roots: tuple[str, ...]
     is_sample: bool
+    capacity_blocks: Path | None = None
+    reservations: Path | None = None
 
 
 def resolve_inputs(settings: Settings, month: Month) -> Inputs:
@@ -34,7 +44,13 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
             sample's pods, or the other way round, would add up and mean nothing.
     """
     if settings.bill and settings.pods:
-        return Inputs(settings.bill, _pod_roots(settings), is_sample=False)
+        return Inputs(
+            settings.bill,
+            _pod_roots(settings),
+            is_sample=False,
+            capacity_blocks=_capacity_blocks(settings),
+            reservations=settings.reservations,
+        )
     if settings.bill or settings.pods:
         is_set, is_missing = (
             ("PODLEDGER_BILL", "PODLEDGER_PODS")
@@ -51,6 +67,16 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
         tuple(str(root) for root in sample.pod_roots),
         is_sample=True,
     )
+
+
+def _capacity_blocks(settings: Settings) -> Path | None:
+    """The file of Capacity Blocks; only the default one need not exist."""
+    is_default = (
+        settings.capacity_blocks == Settings.model_fields["capacity_blocks"].default
+    )
+    if is_default and not settings.capacity_blocks.is_file():
+        return None
+    return settings.capacity_blocks
 
 
 def _pod_roots(settings: Settings) -> tuple[str, ...]:

@@ -144,6 +144,56 @@ its lines, ``absent_columns`` those of ``BASIS_COLUMNS`` that it does not have: 
 order, parted by commas, and null in a file without lines.
 """
 
+CAPACITY_RESERVATIONS = pa.schema(
+    [
+        pa.field("capacity_reservation_id", STRING, nullable=False),
+        pa.field("reservation_type", STRING),
+        pa.field("account_id", STRING),
+        pa.field("region", STRING),
+        pa.field("instance_type", STRING),
+        pa.field("instance_count", pa.int64()),
+        pa.field("starts_at", HOUR, nullable=False),
+        pa.field("ends_at", HOUR),
+        pa.field("state", STRING),
+        pa.field("tags", STRING),
+        pa.field("source", STRING),
+    ]
+)
+"""``raw/capacity_reservations``: one row a Capacity Block (``capacity-block``) or On-Demand
+Capacity Reservation (``on-demand``) that overlaps the month. ``source``: ``ec2`` or
+``file``; ``ends_at`` is null for one without an end."""
+
+DEDICATED_HOSTS = pa.schema(
+    [
+        pa.field("host_id", STRING, nullable=False),
+        pa.field("account_id", STRING),
+        pa.field("region", STRING),
+        pa.field("instance_family", STRING),
+        pa.field("total_vcpus", pa.int64()),
+        pa.field("instance_id", STRING),
+        pa.field("source", STRING),
+    ]
+)
+"""``raw/dedicated_hosts``: one row a Dedicated Host and instance seen on it; a host without
+any has one row."""
+
+CAPACITY_BLOCK_FEES = pa.schema(
+    [
+        pa.field("capacity_reservation_id", STRING, nullable=False),
+        pa.field("payer_account_id", STRING),
+        pa.field("usage_account_id", STRING),
+        pa.field("region_code", STRING),
+        pa.field("instance_type", STRING),
+        pa.field("fee_month", pa.date32(), nullable=False),
+        pa.field("line_count", pa.int64()),
+        pa.field("unblended_usd", MONEY),
+        pa.field("net_unblended_usd", MONEY),
+        pa.field("public_on_demand_usd", MONEY),
+    ]
+)
+"""``raw/capacity_block_fees``: one row a block, payer, account and billing month of its fee
+and refunds: the month's own, and those of earlier months that the lake has."""
+
 POD_HOURS = pa.schema(
     [
         pa.field("cluster_name", STRING),
@@ -302,4 +352,5 @@ UNALLOCATED_COSTS = pa.schema(
     ]
 )
 """``unallocated_costs``: one row a node-hour's resource that no pod claims. ``reason``:
-``no_pods`` (the node-hour has none) or ``unclaimed`` (its pods claim none of it)."""
+``no_pods`` (the node-hour has none), ``unclaimed`` (its pods claim none of it) or
+``host_unused`` (of a Dedicated Host, whose id ``instance_id`` then is)."""

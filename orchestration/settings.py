@@ -90,6 +90,16 @@ class Settings(BaseSettings):
         description="File that says who owns pods without labels of their own"
         " (docs/ownership.md). The default file need not exist.",
     )
+    capacity_blocks: Path = Field(
+        default=PROJECT_DIR / "config" / "capacity_blocks.csv",
+        description="File that says what Capacity Blocks held, where EC2 is not asked"
+        " (docs/reservations.md). The default file need not exist.",
+    )
+    reservations: Path = Field(
+        default=PROJECT_DIR / "config",
+        description="Folder in which podledger reservations refresh keeps what EC2 says of"
+        " capacity reservations and Dedicated Hosts (docs/reservations.md).",
+    )
 
     _remote: str | None = PrivateAttr(default=None)
 
@@ -127,7 +137,9 @@ class Settings(BaseSettings):
     def _method_number(cls, value: object) -> object:
         return int(value) if isinstance(value, str) and value.isdigit() else value
 
-    @field_validator("home", "work", "ownership", mode="after")
+    @field_validator(
+        "home", "work", "ownership", "capacity_blocks", "reservations", mode="after"
+    )
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()

@@ -101,3 +101,36 @@ final as (
 
 select * from final
 {%- endmacro %}
+
+{# A group's cost given to its claimants by weight: rows of a relation that has, beside the
+   columns of the group, `claimant`, `is_left` (true for what nobody took, at most one row a
+   group), `weight` (whole, 0 or more) and the group's cost in each of the bases. Claimants
+   are lined up by name, what is left comes last, and each border is rounded once. #}
+{% macro apportioned(relation, group, money) -%}
+lined_up as (
+
+    select
+        *,
+        {{ wide('sum(weight) over (partition by ' ~ group | join(', ')
+            ~ ' order by is_left, claimant rows unbounded preceding)') }} as until_weight,
+        {{ wide('sum(weight) over (partition by ' ~ group | join(', ') ~ ')') }}
+            as total_weight
+    from {{ relation }}
+
+),
+
+apportioned as (
+
+    select
+        *,
+        {% for basis in money -%}
+        {{ usd(
+            border(whole(basis ~ '_usd', 10), 'until_weight', 'total_weight') ~ ' - '
+            ~ border(whole(basis ~ '_usd', 10), 'until_weight - ' ~ wide('weight'), 'total_weight')
+        ) }} as {{ basis }}_part_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from lined_up
+    where total_weight > 0
+
+)
+{%- endmacro %}

@@ -59,3 +59,20 @@
             then coalesce(sum({{ amount }}) filter (where {{ condition }}), 0)
     end
 {%- endmacro %}
+
+{# CTE `known`: which bases the exports of each payer tell, a column each. #}
+{% macro known_bases() -%}
+known as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        max(case when cost_basis = '{{ basis }}' and is_known then 1 else 0 end)
+        = 1 as is_{{ basis }}_known{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_bases__known') }}
+    group by billing_month, payer_account_id
+
+)
+{%- endmacro %}

@@ -106,3 +106,44 @@
 {% macro like_if_given(text, pattern) -%}
     ({{ pattern }} is null or {{ is_like(text, pattern) }})
 {%- endmacro %}
+
+{# Whole seconds from one timestamp to another. #}
+{% macro seconds_between(first, last) %}{{ return(adapter.dispatch('seconds_between')(first, last)) }}{% endmacro %}
+{% macro default__seconds_between(first, last) -%}
+    date_diff('second', {{ first }}, {{ last }})
+{%- endmacro %}
+{% macro spark__seconds_between(first, last) -%}
+    timestampdiff(second, {{ first }}, {{ last }})
+{%- endmacro %}
+
+{# Every hour from one to another, both included: a row each. #}
+{% macro each_hour(first, last) %}{{ return(adapter.dispatch('each_hour')(first, last)) }}{% endmacro %}
+{% macro default__each_hour(first, last) -%}
+    unnest(generate_series({{ first }}, {{ last }}, interval 1 hour))
+{%- endmacro %}
+{% macro spark__each_hour(first, last) -%}
+    explode(sequence({{ first }}, {{ last }}, interval 1 hour))
+{%- endmacro %}
+
+{# A whole number that may be multiplied with units of money without an overflow. #}
+{% macro wide(number) %}{{ return(adapter.dispatch('wide')(number)) }}{% endmacro %}
+{% macro default__wide(number) -%}
+    ({{ number }})::hugeint
+{%- endmacro %}
+{% macro spark__wide(number) -%}
+    ({{ number }})::decimal(38, 0)
+{%- endmacro %}
+
+{# A map without entries. #}
+{% macro no_tags() %}{{ return(adapter.dispatch('no_tags')()) }}{% endmacro %}
+{% macro default__no_tags() -%}
+    null::map(varchar, varchar)
+{%- endmacro %}
+{% macro spark__no_tags() -%}
+    cast(null as map<string, string>)
+{%- endmacro %}
+
+{# Whole seconds as hours, in a decimal: a quotient would be a double. #}
+{% macro hours_of(seconds) -%}
+    ({{ seconds }}::decimal(10, 0) * 0.000277777777777778::decimal(18, 18))::decimal(38, 18)
+{%- endmacro %}

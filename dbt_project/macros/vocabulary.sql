@@ -39,7 +39,26 @@
 {# Usage types that stand for a running instance, as a pattern; what precedes them is the
    Region's prefix, what follows the colon the instance type. #}
 {% macro instance_usage() -%}
-    {{ return('(BoxUsage|SpotUsage|DedicatedUsage|HostBoxUsage|HeavyUsage|ReservedHostUsage)') }}
+    {{ return('(BoxUsage|SpotUsage|DedicatedUsage|HostBoxUsage|HeavyUsage|ReservedHostUsage|CapacityBlockUsage)') }}
+{%- endmacro %}
+
+{# What a node-hour's cost is made of. #}
+{% macro node_components() -%}
+    {{ return(['instance', 'management_fee', 'host', 'reservation']) }}
+{%- endmacro %}
+
+{# The capacity reservation of a bill line: its own column where the export has it, else
+   the ARN that the line is billed on. Python's twin is in orchestration/bill. #}
+{% macro capacity_reservation_id() -%}
+    coalesce(
+        {{ regexp_extract('capacity_reservation_arn', '(cr-[0-9a-z]+)$', 1) }},
+        {{ regexp_extract('resource_id', ':capacity-reservation/(cr-[0-9a-z]+)$', 1) }}
+    )
+{%- endmacro %}
+
+{# The Dedicated Host that a line is billed on. #}
+{% macro host_id() -%}
+    {{ regexp_extract('resource_id', '(^|dedicated-host/)(h-[0-9a-f]+)$', 2) }}
 {%- endmacro %}
 
 {# Tags that only nodes of a Kubernetes cluster carry, whoever made them: EKS itself,

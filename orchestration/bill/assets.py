@@ -1,6 +1,7 @@
-"""The bill as Dagster assets: ``raw/bill_lines`` and ``raw/bill_files``.
+"""The bill as Dagster assets: its lines and files, and what EC2 sells ahead of time.
 
-Reads the partition's month through ``exports`` and ``lines``; nothing is decided here.
+Reads the partition's month through ``exports``, ``lines`` and ``reservations``; nothing is
+decided here.
 See https://docs.dagster.io/guides/build/assets/defining-assets
 """
 
@@ -11,6 +12,7 @@ import dagster as dg
 from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
+from orchestration.bill.reservations import write_reserved
 from orchestration.dbt import source_schema
 from orchestration.inputs import resolve_inputs
 from orchestration.lake import Lake
@@ -20,6 +22,9 @@ from orchestration.settings import Settings
 
 BILL_LINES = dg.AssetKey(["raw", "bill_lines"])
 BILL_FILES = dg.AssetKey(["raw", "bill_files"])
+CAPACITY_RESERVATIONS = dg.AssetKey(["raw", "capacity_reservations"])
+DEDICATED_HOSTS = dg.AssetKey(["raw", "dedicated_hosts"])
+CAPACITY_BLOCK_FEES = dg.AssetKey(["raw", "capacity_block_fees"])
 
 
 @dg.multi_asset(
@@ -80,6 +85,59 @@ def bill(
             "deliveries": delivered,
         },
     )
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            key,
+            description=description,
+            kinds={"python", "parquet"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema(key.path[-1])},
+            deps=[BILL_LINES],
+        )
+        for key, description in (
+            (
+                CAPACITY_RESERVATIONS,
+                "Capacity Blocks and On-Demand Capacity Reservations that overlap the"
+                " month, from EC2 or a file. One row a reservation.",
+            ),
+            (
+                DEDICATED_HOSTS,
+                "Dedicated Hosts and what EC2 saw on them. One row a host and instance.",
+            ),
+            (
+                CAPACITY_BLOCK_FEES,
+                "Fees of Capacity Blocks on the month's bill and on earlier ones. One row"
+                " a block, payer, account and month of the fee.",
+            ),
+        )
+    ],
+    name="reservations",
+    group_name="bill",
+    partitions_def=billing_months,
+    backfill_policy=one_month_a_run,
+)
+def reservations(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Read what was bought ahead of time, and what it cost."""
+    month = month_of(context)
+    inputs = resolve_inputs(settings, month)
+    lake = Lake(settings.home, settings.remote)
+    reserved, fees = write_reserved(
+        lake, month, inputs.capacity_blocks, inputs.reservations, settings.home / "scratch"
+    )
+    for key, rows in (
+        (CAPACITY_RESERVATIONS, reserved.reservations),
+        (DEDICATED_HOSTS, reserved.hosts),
+        (CAPACITY_BLOCK_FEES, fees),
+    ):
+        uri = str(lake.partition("/".join(key.path), month))
+        yield dg.MaterializeResult(
+            asset_key=key, metadata={"dagster/row_count": len(rows), "dagster/uri": uri}
+        )
 
 
 def _bytes(delivery: Delivery) -> int:

@@ -202,6 +202,52 @@ CATALOGUE: dict[str, ControlRule] = {
             " to the rules.",
         ),
         ControlRule(
+            "capacity_blocks_have_a_known_size",
+            "warning",
+            "The fee of every Capacity Block is spread over the block's own time and"
+            " instances; the actual amount is spread over the hours that were seen.",
+            "the platform team",
+            "Run podledger reservations refresh, or describe the block that the evidence"
+            " names in config/capacity_blocks.csv (docs/reservations.md). Until then its"
+            " idle hours are carried by the hours that ran.",
+        ),
+        ControlRule(
+            "capacity_block_fees_are_carried",
+            "warning",
+            "Every Capacity Block's fee is carried by hours of the block; the actual amount"
+            " is not, and remains in the category capacity_blocks as it was billed.",
+            "the platform team",
+            "Run podledger reservations refresh, or describe the block that the evidence"
+            " names in config/capacity_blocks.csv. A refund that is billed after the block"
+            " has ended is carried by no hour, and nothing needs to be done.",
+        ),
+        ControlRule(
+            "capacity_block_hours_carry_a_fee",
+            "warning",
+            "Every instance-hour in a Capacity Block carries its part of the block's fee.",
+            "the FinOps team",
+            "The fee is billed on the day that the block starts: close that month first, in"
+            " the same PODLEDGER_HOME, or add the export of the account that bought the"
+            " block to PODLEDGER_BILL. Then close this month again.",
+        ),
+        ControlRule(
+            "dedicated_hosts_are_known",
+            "warning",
+            "What ran on which Dedicated Host is known; the actual amount is of hosts whose"
+            " family shares them by vCPUs instead.",
+            "the platform team",
+            "Run podledger reservations refresh (docs/reservations.md).",
+        ),
+        ControlRule(
+            "hyperpod_nodes_are_known",
+            "warning",
+            "Every hour of a SageMaker HyperPod cluster has nodes in the inventory that"
+            " carry it; the actual amount has none and stays in the remainder.",
+            "the platform team",
+            "Add the inventory of the cluster to PODLEDGER_PODS, with node_hours that give"
+            " the nodes' instance types.",
+        ),
+        ControlRule(
             "market_weights_cover_every_type",
             "warning",
             "Version 3 finds market weights for every instance type with accelerators.",

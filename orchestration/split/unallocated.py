@@ -22,7 +22,13 @@ NO_PODS = "no_pods"
 UNCLAIMED = "unclaimed"
 """It has pods, and none of them claims any of the resource."""
 
-_REASONS = pa.array([NO_PODS, UNCLAIMED])
+HOST_UNUSED = "host_unused"
+"""It is no instance, but what no instance takes of a Dedicated Host."""
+
+_REASONS = pa.array([NO_PODS, UNCLAIMED, HOST_UNUSED])
+_HOST = "h-"
+"""How the id of a Dedicated Host begins; an instance's begins with ``i-``."""
+
 _FROM_NODE_HOUR = (
     "payer_account_id",
     "usage_account_id",
@@ -59,9 +65,7 @@ def unallocated_costs(node_hours: NodeHours, coverage: Coverage) -> pa.Table:
     columns["resource"] = pa.DictionaryArray.from_arrays(
         pa.array(resources.astype(np.int32)), pa.array(RESOURCES)
     )
-    columns["reason"] = pa.DictionaryArray.from_arrays(
-        pa.array(coverage.has_pods[indices].astype(np.int32)), _REASONS
-    )
+    columns["reason"] = _reasons(node_hours, coverage).take(rows)
     columns["method_version"] = pa.array(node_hours.method_version[indices])
     columns["capacity_hours"] = pa.array(node_hours.capacity_hours[indices, resources])
     for number, basis in enumerate(BASES):
@@ -72,6 +76,14 @@ def unallocated_costs(node_hours: NodeHours, coverage: Coverage) -> pa.Table:
     return pa.Table.from_arrays(
         [columns[name] for name in UNALLOCATED_COSTS.names], names=UNALLOCATED_COSTS.names
     )
+
+
+def _reasons(node_hours: NodeHours, coverage: Coverage) -> pa.DictionaryArray:
+    """Why something of each node-hour is left, if anything is."""
+    instances = node_hours.strings["instance_id"]
+    is_host = pc.starts_with(instances.dictionary, _HOST).take(instances.indices)
+    codes = np.where(is_host, _REASONS.index(HOST_UNUSED).as_py(), coverage.has_pods)
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), _REASONS)
 
 
 def unallocated_units(rows: pa.Table) -> NDArray[np.int64]:

@@ -22,6 +22,9 @@ TABLES = {
     "bill_files": schemas.BILL_FILES,
     "pod_hours": schemas.POD_HOURS,
     "node_hours": schemas.NODE_HOURS,
+    "capacity_reservations": schemas.CAPACITY_RESERVATIONS,
+    "dedicated_hosts": schemas.DEDICATED_HOSTS,
+    "capacity_block_fees": schemas.CAPACITY_BLOCK_FEES,
     "inventory_files": schemas.INVENTORY_FILES,
     "inventory_gaps": schemas.INVENTORY_GAPS,
     "ownership": OWNERSHIP,
@@ -32,6 +35,7 @@ TABLES = {
 SQL_TYPES = {
     pa.string(): "varchar",
     schemas.HOUR: "timestamp",
+    pa.date32(): "date",
     pa.int64(): "bigint",
     pa.int32(): "integer",
     pa.int8(): "tinyint",

@@ -86,12 +86,14 @@ def test_every_column_of_a_mart_is_made_from_something_but_for_its_constants() -
             },
         ),
         (
-            "int_node_hours",
+            "int_bill_lines__costed",
             "amortized_usd",
             {
                 ("raw/bill_lines", column)
                 for column in (
+                    "capacity_reservation_capacity_reservation_arn",
                     "line_item_line_item_type",
+                    "line_item_resource_id",
                     "line_item_unblended_cost",
                     "reservation_effective_cost",
                     "reservation_reservation_a_r_n",
@@ -102,6 +104,11 @@ def test_every_column_of_a_mart_is_made_from_something_but_for_its_constants() -
                     "savings_plan_used_commitment",
                 )
             },
+        ),
+        (
+            "int_capacity_blocks__known",
+            "amortized_usd",
+            {("raw/capacity_block_fees", "unblended_usd")},
         ),
         ("stg_k8s__pod_hours", "pod_uid", {("raw/pod_hours", "pod_uid")}),
     ],

@@ -6,19 +6,7 @@ lines as (
 
 ),
 
-known as (
-
-    select
-        billing_month,
-        payer_account_id,
-        {% for basis in bases() -%}
-        max(case when cost_basis = '{{ basis }}' and is_known then 1 else 0 end)
-        = 1 as is_{{ basis }}_known{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('int_bases__known') }}
-    group by billing_month, payer_account_id
-
-),
+{{ known_bases() }},
 
 -- AWS's own split rows: their money stands only in columns of their own, and the lines
 -- that they split are on the bill already.
@@ -32,7 +20,9 @@ classified as (
         coalesce(split_parent_resource_id, '') <> '' as is_aws_split_row,
         coalesce(net_unblended_usd, unblended_usd) as net_usd,
         coalesce(reservation_arn, '') <> '' as is_of_reservation,
-        coalesce(product_instance_type, '') as billed_type
+        -- HyperPod's types are EC2's with a prefix.
+        regexp_replace(coalesce(product_instance_type, ''), '^ml[.]', '') as billed_type,
+        {{ capacity_reservation_id() }} as capacity_reservation_id
     from lines
     left join known
         on
@@ -66,7 +56,8 @@ costed as (
                     reservation_unused_recurring_usd,
                     unblended_usd
                 )
-            when line_type = 'Fee' and is_of_reservation
+            -- A Capacity Block's fee is spread later, where its hours are known.
+            when line_type = 'Fee' and is_of_reservation and capacity_reservation_id is null
                 then 0
             else unblended_usd
         end as amortized_usd
@@ -95,7 +86,7 @@ net_costed as (
                 'SavingsPlanNegation', 'SavingsPlanUpfrontFee', 'SavingsPlanRecurringFee'
             )
                 then amortized_usd
-            when line_type = 'Fee' and is_of_reservation
+            when line_type = 'Fee' and is_of_reservation and capacity_reservation_id is null
                 then 0
             else net_usd
         end as net_amortized_usd
@@ -103,7 +94,7 @@ net_costed as (
 
 ),
 
-final as (
+flagged as (
 
     select
         billing_month,
@@ -122,6 +113,17 @@ final as (
         resource_tags,
         is_of_reservation,
         is_aws_split_row,
+        capacity_reservation_id,
+        capacity_reservation_status,
+        -- Only Capacity Blocks are sold for a fee.
+        coalesce(
+            line_type in ('Fee', 'Refund') and capacity_reservation_id is not null, false
+        ) as is_capacity_block_fee,
+        coalesce(
+            lower(capacity_reservation_type) like '%capacity block%'
+            or usage_type like '%CapacityBlock%',
+            false
+        ) as is_of_capacity_block,
         -- A line that lacks what decides it carries none: null would be neither.
         coalesce(
             not is_aws_split_row
@@ -143,11 +145,12 @@ final as (
         {{ carries_pod() }} as carries_pod,
         coalesce(
             nullif(billed_type, ''),
-            {{ regexp_extract('usage_type', ':([a-z0-9-]+[.][a-z0-9-]+)$', 1) }}
+            {{ regexp_extract('usage_type', ':(ml[.])?([a-z0-9-]+[.][a-z0-9-]+)$', 2) }}
         ) as instance_type,
         -- us-east-1 has no prefix.
-        {{ regexp_extract('usage_type', '^([A-Z0-9]+)-' ~ instance_usage(), 1) }}
-            as usage_type_prefix,
+        {{ regexp_extract(
+            'usage_type', '^([A-Z0-9]+)-(' ~ instance_usage() ~ '|Cluster:ml[.])', 1
+        ) }} as usage_type_prefix,
         unblended_usd,
         case when is_amortized_known then amortized_usd end::decimal(38, 10)
             as amortized_usd,
@@ -157,6 +160,35 @@ final as (
             when is_public_on_demand_known then coalesce(public_on_demand_usd, 0)
         end::decimal(38, 10) as public_on_demand_usd
     from net_costed
+
+),
+
+-- What of a node-hour the line is. Only use is: credits and refunds stay in the remainder.
+final as (
+
+    select
+        *,
+        case
+            when carries_instance then 'instance'
+            when
+                is_aws_split_row
+                or line_type not in ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage')
+                then null
+            when product_code = 'AmazonEKS' and resource_id like 'i-%'
+                then 'management_fee'
+            when {{ host_id() }} is not null and usage_type like '%HostUsage%' then 'host'
+            when product_code = 'AmazonSageMaker' and usage_type like '%Cluster:ml.%'
+                then 'instance'
+        end as node_component,
+        -- Null where the line names no instance: a host, a whole HyperPod cluster.
+        case
+            when carries_instance then resource_id
+            when is_aws_split_row then null
+            when product_code = 'AmazonEKS' and resource_id like 'i-%' then resource_id
+            when product_code = 'AmazonSageMaker' and usage_type like '%Cluster:ml.%'
+                then {{ regexp_extract('resource_id', '(i-[0-9a-f]{8,17})$', 1) }}
+        end as node_instance_id
+    from flagged
 
 )
 

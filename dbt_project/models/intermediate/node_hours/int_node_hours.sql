@@ -2,9 +2,10 @@
 
 with
 
-lines as (
+charges as (
 
-    select * from {{ ref('int_bill_lines__costed') }}
+    select * from {{ ref('int_bill_charges') }}
+    where node_instance_id is not null
 
 ),
 
@@ -14,40 +15,59 @@ nodes as (
 
 ),
 
--- Several reservations, Savings Plans and On-Demand may share an hour of an instance: its
--- cost is their sum. Resized within the hour, it counts as the type that ran longest.
+-- Several reservations, Savings Plans and On-Demand may share an hour of an instance, and
+-- its host, its block and a management fee are billed apart: its cost is their sum.
+-- Resized within the hour, it counts as the type that ran longest.
 billed as (
 
     select
         billing_month,
         payer_account_id,
         usage_account_id,
-        resource_id as instance_id,
+        node_instance_id as instance_id,
         date_trunc('hour', usage_started_at) as usage_hour,
         max(region_code) as region_code,
         max(usage_type_prefix) as usage_type_prefix,
-        max_by(
-            instance_type,
-            {{ pair('usage_amount', 'instance_type') }}
-        ) filter (where instance_type is not null) as billed_type,
+        coalesce(
+            max_by(
+                instance_type,
+                {{ pair('usage_amount', 'instance_type') }}
+            ) filter (where instance_type is not null and node_component = 'instance'),
+            max(instance_type)
+        ) as billed_type,
         max({{ tag('resource_tags', 'aws_eks_cluster_name') }}) as tagged_cluster_name,
         max(case when {{ is_cluster_tagged('resource_tags') }} then 1 else 0 end)
         = 1 as is_cluster_tagged,
         max({{ tag('product', 'vcpu') }}) as billed_vcpu,
         max({{ tag('product', 'memory') }}) as billed_memory,
         max({{ tag('product', 'gpu') }}) as billed_accelerators,
-        sum(usage_amount) as usage_amount,
+        coalesce(
+            sum(usage_amount) filter (where node_component = 'instance'),
+            max(usage_amount)
+        ) as usage_amount,
         count(*) as line_count,
+        {% for component in node_components() -%}
+        {% for basis in bases() -%}
+        case
+            when sum({{ basis }}_usd) is not null
+                then sum(
+                    case
+                        when node_component = '{{ component }}' then {{ basis }}_usd
+                        else 0
+                    end
+                )
+        end::decimal(38, 10) as {{ component }}_{{ basis }}_usd,
+        {% endfor -%}
+        {% endfor -%}
         {% for basis in bases() %}
         sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
-    from lines
-    where carries_instance
+    from charges
     group by
         billing_month,
         payer_account_id,
         usage_account_id,
-        resource_id,
+        node_instance_id,
         date_trunc('hour', usage_started_at)
 
 ),
@@ -96,6 +116,11 @@ final as (
         -- AWS has billed instances for more than an hour of an hour: the cost is taken as
         -- it is, the capacity is the hour's.
         least(billed.usage_amount, 1)::decimal(38, 18) as usage_hours,
+        {% for component in node_components() -%}
+        {% for basis in bases() -%}
+        billed.{{ component }}_{{ basis }}_usd,
+        {% endfor -%}
+        {% endfor -%}
         {% for basis in bases() %}
         billed.{{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}

@@ -4,7 +4,7 @@ with
 
 lines as (
 
-    select * from {{ ref('int_bill_lines__costed') }}
+    select * from {{ ref('int_bill_charges') }}
 
 ),
 
@@ -13,6 +13,7 @@ categorized as (
     select
         *,
         case
+            when is_capacity_block_fee then 'capacity_blocks'
             when line_type = 'Tax' then 'tax'
             when line_type = 'Credit' then 'credits'
             when line_type = 'Refund' then 'refunds'
@@ -27,7 +28,8 @@ categorized as (
                 or (line_type = 'Fee' and is_of_reservation)
                 then 'unused_commitments'
             when
-                resource_id like '%:capacity-reservation/%'
+                capacity_reservation_status = 'Unused'
+                or resource_id like '%:capacity-reservation/%'
                 or usage_type like '%UnusedBox:%'
                 or usage_type like '%UnusedDed:%'
                 then 'unused_capacity_reservations'
@@ -47,7 +49,7 @@ categorized as (
             else 'other_services'
         end as category
     from lines
-    where not carries_instance and not carries_pod and not is_aws_split_row
+    where node_instance_id is null and not carries_pod
 
 ),
 

@@ -825,6 +825,140 @@ split_rows_of_aws_are_left_out as (
 
 ),
 
+---------- what is bought in ways that the hours themselves do not price
+
+{% set assumptions = [
+    ('capacity_blocks_have_a_known_size', 'unsized_blocks', 'block_count',
+     ' Capacity Blocks whose size neither EC2 nor a file says; their fees are carried by'
+     ~ ' the hours that were seen'),
+    ('capacity_block_fees_are_carried', 'uncarried_fees', 'block_count',
+     ' Capacity Blocks with a fee that no hour carries, which stays what was billed'),
+    ('capacity_block_hours_carry_a_fee', 'unpriced_hours', 'hour_count',
+     ' instance-hours in Capacity Blocks of which no bill that is here has the fee'),
+    ('dedicated_hosts_are_known', 'pooled_hosts', 'hour_count',
+     ' hours of Dedicated Hosts of which nothing says what ran on them; hosts of a family'
+     ~ ' are shared by its instances'),
+    ('hyperpod_nodes_are_known', 'unknown_hyperpod', 'hour_count',
+     ' hours of HyperPod instance types without a node in the inventory'),
+] -%}
+unsized_blocks as (
+
+    select
+        spread.billing_month,
+        spread.payer_account_id,
+        count(*) as block_count,
+        sum(abs(spread.amortized_usd)) as amortized_usd,
+        min(spread.capacity_reservation_id) as example
+    from {{ ref('int_capacity_block_fees__spread') }} as spread
+    where spread.source = 'bill'
+    group by spread.billing_month, spread.payer_account_id
+
+),
+
+uncarried_fees as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(distinct capacity_reservation_id) as block_count,
+        sum(abs(amortized_usd)) as amortized_usd,
+        min(capacity_reservation_id) as example
+    from {{ ref('int_bill_charges') }}
+    where is_capacity_block_fee and amortized_usd <> 0
+    group by billing_month, payer_account_id
+
+),
+
+unpriced_hours as (
+
+    select
+        shared.billing_month,
+        shared.payer_account_id,
+        count(*) as hour_count,
+        0 as amortized_usd,
+        min(coalesce(shared.capacity_reservation_id || ' on ', '') || shared.instance_id)
+            as example
+    from {{ ref('int_bill_lines__shared') }} as shared
+    left join {{ ref('int_capacity_blocks__used') }} as used
+        on
+            shared.billing_month = used.billing_month
+            and shared.payer_account_id = used.payer_account_id
+            and shared.instance_id = used.instance_id
+            and shared.usage_hour = used.usage_hour
+    where
+        shared.is_of_capacity_block
+        and shared.role = 'instance_in_block'
+        and shared.usage_seconds > 0
+        and used.instance_id is null
+    group by shared.billing_month, shared.payer_account_id
+
+),
+
+known_hosts as (
+
+    select distinct
+        billing_month,
+        host_id
+    from {{ ref('stg_cur__dedicated_hosts') }}
+
+),
+
+pooled_hosts as (
+
+    select
+        shared.billing_month,
+        shared.payer_account_id,
+        count(*) as hour_count,
+        sum(shared.amortized_usd) as amortized_usd,
+        min(shared.host_id) as example
+    from {{ ref('int_bill_lines__shared') }} as shared
+    left join known_hosts
+        on
+            shared.billing_month = known_hosts.billing_month
+            and shared.host_id = known_hosts.host_id
+    where shared.role = 'host' and known_hosts.host_id is null
+    group by shared.billing_month, shared.payer_account_id
+
+),
+
+unknown_hyperpod as (
+
+    select
+        billing_month,
+        payer_account_id,
+        count(*) as hour_count,
+        sum(amortized_usd) as amortized_usd,
+        min(instance_type) as example
+    from {{ ref('int_hyperpod_hours__apportioned') }}
+    where instance_id is null
+    group by billing_month, payer_account_id
+
+),
+
+{% for control, found, counted, words in assumptions -%}
+{{ control }} as (
+
+    select
+        payers.billing_month,
+        '{{ control }}' as control,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        0 as expected_usd,
+        coalesce({{ found }}.amortized_usd, 0) as actual_usd,
+        coalesce({{ found }}.amortized_usd, 0) as residual_usd,
+        {{ found }}.{{ counted }} is null as is_passed,
+        'warning' as severity,
+        coalesce({{ found }}.{{ counted }}, 0) || '{{ words }}'
+        || coalesce(', like ' || {{ found }}.example, '') as evidence
+    from payers
+    left join {{ found }}
+        on
+            payers.billing_month = {{ found }}.billing_month
+            and payers.payer_account_id = {{ found }}.payer_account_id
+
+),
+
+{% endfor -%}
 {% set controls = [
     'every_billed_dollar_lands_once', 'every_node_hour_adds_up',
     'resources_add_up_to_their_node_hour', 'fargate_is_billed_to_its_pods',
@@ -835,7 +969,9 @@ split_rows_of_aws_are_left_out as (
     'accelerator_requests_are_recognized', 'instance_types_are_in_the_catalogue',
     'market_weights_cover_every_type', 'deliveries_were_read_whole',
     'rounding_is_accounted_for', 'split_rows_of_aws_are_left_out',
-    'every_basis_is_in_the_export',
+    'every_basis_is_in_the_export', 'capacity_blocks_have_a_known_size',
+    'capacity_block_fees_are_carried', 'capacity_block_hours_carry_a_fee',
+    'dedicated_hosts_are_known', 'hyperpod_nodes_are_known',
 ] -%}
 final as (
 

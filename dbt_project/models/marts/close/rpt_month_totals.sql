@@ -12,6 +12,55 @@ by_account as (
 
 ),
 
+{{ known_bases() }},
+
+-- A Capacity Block's fee counts in the months of its hours: what this month's bill charged
+-- is taken out, and what its hours cost this month is put in.
+moved as (
+
+    select
+        billing_month,
+        payer_account_id,
+        -amortized_usd as amortized_usd,
+        -net_amortized_usd as net_amortized_usd
+    from {{ ref('int_capacity_block_fees__spread') }}
+    union all
+    select
+        billing_month,
+        payer_account_id,
+        amortized_usd,
+        net_amortized_usd
+    from {{ ref('int_capacity_block_hours') }}
+
+),
+
+billed as (
+
+    select
+        billing_month,
+        payer_account_id,
+        {% for basis in bases() -%}
+        {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from lines
+    where not is_aws_split_row
+    union all
+    select
+        moved.billing_month,
+        moved.payer_account_id,
+        null as unblended_usd,
+        case when known.is_amortized_known then moved.amortized_usd end as amortized_usd,
+        case when known.is_net_amortized_known then moved.net_amortized_usd end
+            as net_amortized_usd,
+        null as public_on_demand_usd
+    from moved
+    left join known
+        on
+            moved.billing_month = known.billing_month
+            and moved.payer_account_id = known.payer_account_id
+
+),
+
 bill as (
 
     select
@@ -20,8 +69,7 @@ bill as (
         {% for basis in bases() -%}
         sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
-    from lines
-    where not is_aws_split_row
+    from billed
     group by billing_month, payer_account_id
 
 ),
