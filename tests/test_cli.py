@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from orchestration.inventory import catalogue
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.close.conftest import BILL, ClosedWorld, build_world
+from tests.ec2_server import CLOSED_ROLE, OWN, Ec2, running_ec2
 from tests.worlds import make_world, write_cur2, write_pods
 
 HEAVY = {"dagster", "dbt", "duckdb", "pyarrow", "boto3", "numba", "moto"}
@@ -372,3 +373,52 @@ class TestCatalogue:
         assert answer.code == 1
         assert "Check the AWS credentials, the Region" in answer.err
         assert "Traceback" not in answer.err
+
+
+class TestReservations:
+    @pytest.fixture
+    def ec2(
+        self, aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Ec2]:
+        with running_ec2(aws) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
+            monkeypatch.setenv("PODLEDGER_RESERVATIONS", str(tmp_path / "config"))
+            server.reservations[OWN, "us-east-1"] = [
+                {
+                    "capacityReservationId": "cr-0a",
+                    "ownerId": OWN,
+                    "instanceType": "p5.48xlarge",
+                    "totalInstanceCount": 4,
+                    "reservationType": "capacity-block",
+                    "startDate": "2026-10-05T11:30:00.000Z",
+                    "endDate": "2026-10-07T11:30:00.000Z",
+                    "state": "active",
+                }
+            ]
+            yield server
+
+    def test_refresh_keeps_what_ec2_says_and_tells_what_is_new(
+        self, podledger: Run, ec2: Ec2, tmp_path: Path
+    ) -> None:
+        answer = podledger("reservations", "refresh", "--region", "us-east-1")
+        assert answer.code == 0, answer.err
+        assert "has 1 capacity reservations: 1 new" in answer.out
+        assert "new: cr-0a" in answer.out
+        assert "cr-0a" in (tmp_path / "config/capacity_reservations.csv").read_text()
+
+    def test_who_refuses_is_named_and_is_exit_code_1_and_the_rest_is_kept(
+        self, podledger: Run, ec2: Ec2, tmp_path: Path
+    ) -> None:
+        ec2.refused.add((OWN, "us-east-1", "DescribeHosts"))
+        answer = podledger(
+            "reservations",
+            "refresh",
+            "--region=us-east-1",
+            "--region=eu-west-1",
+            f"--role-arn={CLOSED_ROLE}",
+        )
+        assert answer.code == 1
+        assert f"{OWN} in us-east-1: ec2:DescribeHosts" in answer.err
+        assert f"{CLOSED_ROLE}: sts:AssumeRole" in answer.err
+        assert "Traceback" not in answer.err
+        assert "cr-0a" in (tmp_path / "config/capacity_reservations.csv").read_text()

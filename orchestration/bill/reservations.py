@@ -87,7 +87,9 @@ def read_reserved(blocks_file: Path | None, kept: Path | None, month: Month) -> 
     Raises:
         PodledgerError: A file cannot be read or has a mistake; names file, line, column.
     """
-    found = {row["capacity_reservation_id"]: row for row in _kept(kept, RESERVATIONS_FILE)}
+    found = {
+        row["capacity_reservation_id"]: row for row in read_kept(kept, RESERVATIONS_FILE)
+    }
     if blocks_file is not None:
         for row in read_blocks(blocks_file):
             found[row["capacity_reservation_id"]] = row
@@ -99,7 +101,8 @@ def read_reserved(blocks_file: Path | None, kept: Path | None, month: Month) -> 
         and (found[name]["ends_at"] is None or found[name]["ends_at"] > start)
     ]
     hosts = sorted(
-        _kept(kept, HOSTS_FILE), key=lambda row: (row["host_id"], row["instance_id"] or "")
+        read_kept(kept, HOSTS_FILE),
+        key=lambda row: (row["host_id"], row["instance_id"] or ""),
     )
     return Reserved(
         pa.Table.from_pylist(overlapping, CAPACITY_RESERVATIONS),
@@ -222,7 +225,12 @@ def _fees_of_bill(lake: Lake, month: Month, scratch: Path) -> pa.Table:
 # ------------------------------------------------------------------- files, cell by cell
 
 
-def _kept(folder: Path | None, name: str) -> list[dict[str, Any]]:
+def read_kept(folder: Path | None, name: str) -> list[dict[str, Any]]:
+    """Read one of the files that are kept, as rows of the lake; none without the file.
+
+    Raises:
+        PodledgerError: See ``read_reserved``.
+    """
     if folder is None or not (path := folder / name).is_file():
         return []
     columns = RESERVATION_COLUMNS if name == RESERVATIONS_FILE else HOST_COLUMNS

@@ -41,7 +41,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda one: str(one.relative_to(PROJECT_DIR)))
 def test_every_setting_and_command_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
-    assert set(re.findall(r"PODLEDGER_[A-Z]+", text)) <= VARIABLES
+    assert set(re.findall(r"PODLEDGER_[A-Z_]+", text)) <= VARIABLES
     commands = set(get_command(app).commands)
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```", text, flags=re.M | re.S))
     shown = re.findall(r"^(?:\S+=\S+ )*(?:\S*/)?podledger ([a-z]+)", blocks, flags=re.M)
