@@ -169,6 +169,7 @@ def sample(
         made = ensure_sample(home, when)
     print(f"PODLEDGER_BILL={','.join(str(root) for root in made.bill_roots)}")
     print(f"PODLEDGER_PODS={','.join(str(root) for root in made.pod_roots)}")
+    print(f"PODLEDGER_CAPACITY_BLOCKS={made.capacity_blocks}")
 
 
 @app.command()

@@ -66,6 +66,7 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
         tuple(str(root) for root in sample.bill_roots),
         tuple(str(root) for root in sample.pod_roots),
         is_sample=True,
+        capacity_blocks=sample.capacity_blocks,
     )
 
 

@@ -237,7 +237,12 @@ class TestSample:
         answer = podledger("sample", "--out", str(tmp_path / "made"), "--month", "2027-02")
         assert answer.code == 0
         lines = dict(line.split("=", 1) for line in answer.out.splitlines())
-        assert set(lines) == {"PODLEDGER_BILL", "PODLEDGER_PODS"}
+        assert set(lines) == {
+            *("PODLEDGER_BILL", "PODLEDGER_PODS", "PODLEDGER_CAPACITY_BLOCKS")
+        }
+        blocks = Path(lines.pop("PODLEDGER_CAPACITY_BLOCKS"))
+        assert blocks.is_relative_to(tmp_path / "made")
+        assert blocks.is_file()
         roots = [Path(root) for line in lines.values() for root in line.split(",")]
         assert all(root.is_relative_to(tmp_path / "made") for root in roots)
         assert all(any(root.rglob("*")) for root in roots)

@@ -1,6 +1,7 @@
-"""What the close makes of the sample's pods on Fargate."""
+"""What the close makes of the sample's Capacity Block, pods on Fargate and Auto Mode."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -14,6 +15,9 @@ from tests.sample.reading import fetch
 
 OCTOBER = Month(2026, 10)
 Connection = duckdb.DuckDBPyConnection
+
+FEE = Decimal("4530.816")
+HOURLY = Decimal("31.464")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,122 @@ def closed(published: Publication) -> Iterator[Connection]:
     )
     yield connection
     connection.close()
+
+
+def test_the_fee_of_the_block_is_carried_by_its_pods_and_what_was_idle(
+    closed: Connection,
+) -> None:
+    """144 instance-hours were paid for; the nodes ran 98.49 of them."""
+    carried, net, unblended, hours = fetch(
+        closed,
+        """
+        select
+            sum(amortized_usd),
+            sum(net_amortized_usd),
+            sum(unblended_usd),
+            sum(usage_hours)
+        from int_node_hours
+        where reservation_amortized_usd > 0
+        """,
+    )[0]
+    assert unblended == 0
+    assert carried == net
+    assert abs(carried - hours * HOURLY) < Decimal("0.000001")
+    idle = fetch(
+        closed,
+        """
+        select sum(amortized_usd), sum(unblended_usd) from remainder
+        where category = 'unused_capacity_reservations'
+            and line_item_usage_account_id = '111122223333'
+        """,
+    )
+    assert idle == [(FEE - carried, 0)]
+    assert idle[0][0].quantize(Decimal("0.01")) == Decimal("1432.05")
+
+
+def test_the_fee_of_the_block_stays_as_billed_in_unblended_cost(closed: Connection) -> None:
+    assert fetch(
+        closed,
+        """
+        select
+            line_item_usage_account_id,
+            sum(unblended_usd),
+            sum(amortized_usd),
+            sum(net_amortized_usd)
+        from remainder where category = 'capacity_blocks'
+        group by all
+        """,
+    ) == [("111122223333", FEE, 0, 0)]
+
+
+def test_a_training_in_the_block_costs_its_team_what_the_platform_paid(
+    closed: Connection,
+) -> None:
+    """Its pods and the DaemonSets beside them: all that the two nodes ran."""
+    costs = dict(
+        fetch(
+            closed,
+            """
+            select
+                resource_tags['user_team'],
+                sum(split_line_item_split_cost + split_line_item_unused_cost)
+            from scad
+            where split_line_item_parent_resource_id in (
+                select instance_id from int_node_hours where reservation_amortized_usd > 0
+            )
+            group by all
+            """,
+        )
+    )
+    assert costs["vision"] > 3_000
+    assert set(costs) == {"vision", "platform", None}
+
+
+def test_the_size_of_the_block_is_known_from_the_samples_file(closed: Connection) -> None:
+    assert fetch(
+        closed,
+        """
+        select distinct is_passed from controls
+        where control = 'capacity_blocks_have_a_known_size'
+        """,
+    ) == [(True,)]
+
+
+def test_idle_hours_of_the_block_show_with_its_id(closed: Connection) -> None:
+    assert fetch(
+        closed,
+        """
+        select
+            capacity_reservation_id = (
+                select capacity_reservation_id from int_bill_charges
+                where is_capacity_block_fee
+            ),
+            min(usage_started_at)::text,
+            max(usage_started_at)::text,
+            sum(amortized_usd) between 1432.04 and 1432.05
+        from int_bill_charges
+        where capacity_reservation_status = 'Unused'
+            and usage_account_id = '111122223333'
+        group by all
+        """,
+    ) == [(True, "2026-10-20 11:00:00", "2026-10-23 11:00:00", True)]
+
+
+def test_the_fee_of_auto_mode_is_part_of_its_nodes_hours(closed: Connection) -> None:
+    assert fetch(
+        closed,
+        """
+        select
+            count(*),
+            sum(instance_amortized_usd)::decimal(18, 2),
+            sum(management_fee_amortized_usd)::decimal(18, 2),
+            bool_and(
+                amortized_usd = instance_amortized_usd + management_fee_amortized_usd
+            )
+        from int_node_hours
+        where management_fee_amortized_usd > 0
+        """,
+    ) == [(842, Decimal("1563.45"), Decimal("187.61"), True)]
 
 
 def test_pods_on_fargate_cost_exactly_their_lines(closed: Connection) -> None:
