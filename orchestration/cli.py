@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import sys
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestration.close.ending import ending_at_once
 from orchestration.errors import PodledgerError
 
 if TYPE_CHECKING:
@@ -74,13 +76,14 @@ def close(
     """Close a month: read, split, control, publish. Exit code 0 only if published."""
     when = _month(month)
     settings = _settings(**({} if method is None else {"method": method}))
-    with _progress() as progress:
+    run_id = str(uuid.uuid4())
+    with ending_at_once(run_id), _progress() as progress:
         progress("Loading")
         from orchestration.close.ledger import find_revision
         from orchestration.close.runner import close_month
         from orchestration.close.summary import summarize
 
-        publication = close_month(when, settings, progress)
+        publication = close_month(when, settings, progress, run_id=run_id)
         progress("Reading the published files back")
         summary = summarize(
             find_revision(settings.published, when, publication.revision, settings.remote)

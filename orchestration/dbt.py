@@ -35,9 +35,6 @@ from orchestration.settings import DBT_PROJECT_DIR, Settings
 from orchestration.spark_session import require_spark
 from orchestration.spark_tables import show_spark_tables, spark_tables
 
-WAREHOUSE_POOL = "warehouse"
-"""DuckDB lets one process write and then none read: every step that opens it is in here."""
-
 DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 
 _MADE_BY_DBT = frozenset({"target", "logs"})
@@ -98,6 +95,10 @@ def discard_old_warehouse(settings: Settings) -> None:
     digest = f"{_project_digest()} {settings.engine}"
     if settings.warehouse.exists() and not (stamp.exists() and stamp.read_text() == digest):
         settings.warehouse.unlink()
+        # What a killed process left there is of no other file.
+        settings.warehouse.with_name(f"{settings.warehouse.name}.wal").unlink(
+            missing_ok=True
+        )
         shutil.rmtree(spark_tables(settings.warehouse), ignore_errors=True)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(digest)

@@ -3,6 +3,8 @@
 See https://docs.dagster.io/guides/build/projects-and-components
 """
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from orchestration.bill.assets import bill, reservations
@@ -11,17 +13,33 @@ from orchestration.close.alerts import failed_months
 from orchestration.close.assets import close_models, published_month
 from orchestration.close.checks import close_checks
 from orchestration.close.jobs import daily_refresh, monthly_close
+from orchestration.close.presence import Presence
 from orchestration.close.schedules import daily_refresh_schedule, monthly_close_schedule
+from orchestration.close.turns import taking_turns
 from orchestration.dbt import dbt_resource
 from orchestration.inventory.assets import inventory, ownership
+from orchestration.months import Month
 from orchestration.settings import Settings
 from orchestration.split.assets import accelerator_equivalents, node_hour_models, pod_costs
 
 
 @dg.resource(description="Settings of this deployment, read from PODLEDGER_* variables.")
-def settings_from_environment(_: dg.InitResourceContext) -> Settings:
-    """Read when a run starts, so that loading the definitions needs no environment."""
-    return Settings()
+def settings_from_environment(context: dg.InitResourceContext) -> Iterator[Settings]:
+    """Read when a run starts, so that loading the definitions needs no environment.
+
+    What asks for them within a run is a step of it: the run takes its turn before.
+    """
+    settings = Settings()
+    run, instance = context.run, context.instance
+    if run is None or instance is None:
+        yield settings
+        return
+    key = run.tags.get("dagster/partition")
+    month = Month.parse(key).label if key else None
+    presence = Presence.of_this_process(run.run_id, run.job_name, month)
+    tell = context.log.info if context.log else print
+    with taking_turns(settings, instance, presence, tell):
+        yield settings
 
 
 defs = dg.Definitions(

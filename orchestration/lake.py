@@ -9,10 +9,12 @@ lies in S3 is in ``generations.py``.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,26 +79,75 @@ class Lake:
                 write(self.remote, table, month, incoming)
             self._swap(incoming, self.partition(table, month))
 
+    def settle(self) -> int:
+        """Undo what killed processes left half done, and return how many left something.
+
+        A month that was moved away, and whose new files had not come yet, is put back.
+        What another process is at work with stays.
+        """
+        settled = 0
+        for lock in sorted(self._workshop.glob("*.lock")):
+            with lock.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    continue
+                incoming = lock.with_suffix("")
+                self._put_back(_outgoing(incoming))
+                shutil.rmtree(incoming, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+                settled += 1
+        for path in self._workshop.glob("*"):
+            # Of an older version, or of a process that was killed as it began.
+            is_old = time.time() - path.stat().st_mtime > _UNLOCKED_SECONDS
+            if is_old and not path.with_suffix(".lock").exists():
+                _remove(path)
+                settled += 1
+        return settled
+
+    @property
+    def _workshop(self) -> Path:
+        return self.root / ".incoming"
+
     @contextmanager
     def _incoming(self) -> Iterator[Path]:
-        incoming = self.root / ".incoming" / uuid.uuid4().hex
-        incoming.mkdir(parents=True)
-        try:
-            yield incoming
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
+        """An empty folder, and beside it a lock that is held as long as it is in use."""
+        incoming = self._workshop / uuid.uuid4().hex
+        self._workshop.mkdir(parents=True, exist_ok=True)
+        lock = incoming.with_suffix(".lock")
+        # Nobody may see the file before its lock is held.
+        hidden = incoming.with_suffix(".locking")
+        with hidden.open("w") as file:
+            with suppress(OSError):  # A shared folder may know no locks.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hidden.replace(lock)
+            try:
+                incoming.mkdir()
+                yield incoming
+            finally:
+                shutil.rmtree(incoming, ignore_errors=True)
+                lock.unlink(missing_ok=True)
 
     def _swap(self, incoming: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        outgoing = incoming.with_suffix(".old")
+        # The name of the month is kept, so that a later process can put it back.
+        outgoing = _outgoing(incoming)
+        moved = outgoing / target.relative_to(self.root)
         if target.exists():
-            target.replace(outgoing)
+            moved.parent.mkdir(parents=True)
+            target.replace(moved)
         try:
             incoming.replace(target)
         except OSError:
-            if outgoing.exists():
-                outgoing.replace(target)
+            self._put_back(outgoing)
             raise
+        shutil.rmtree(outgoing, ignore_errors=True)
+
+    def _put_back(self, outgoing: Path) -> None:
+        for moved in outgoing.glob("**/billing_month=*"):
+            target = self.root / moved.relative_to(outgoing)
+            if not target.exists():
+                moved.replace(target)
         shutil.rmtree(outgoing, ignore_errors=True)
 
     def _fetch(self, remote: str, table: str, month: Month) -> bool:
@@ -110,3 +161,19 @@ class Lake:
             if state is State.FETCHED:
                 self._swap(incoming, target)
         return state is not State.ABSENT
+
+
+_UNLOCKED_SECONDS = 24 * 3600
+"""How long what has no lock may yet be in use."""
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _outgoing(incoming: Path) -> Path:
+    """Where the month lies that makes room for a new one."""
+    return incoming.with_suffix(".old")

@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         " capacity reservations and Dedicated Hosts (docs/reservations.md).",
     )
 
+    wait: float = Field(
+        default=60,
+        ge=0,
+        allow_inf_nan=False,
+        description="Minutes that a run waits for another of its month to end, or for the"
+        " warehouse that another works in, before it fails.",
+    )
+
     _remote: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="wrap")

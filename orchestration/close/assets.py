@@ -14,7 +14,8 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from orchestration.close import glance
 from orchestration.close.overview import read_overview
 from orchestration.close.publish import publish
-from orchestration.dbt import WAREHOUSE_POOL, Translator, build_models, manifest_path
+from orchestration.dbt import Translator, build_models, manifest_path
+from orchestration.instance import WAREHOUSE_POOL
 from orchestration.metadata import table
 from orchestration.partitions import billing_months, month_of, one_month_a_run
 from orchestration.settings import Settings

@@ -7,18 +7,23 @@ of the controls, so neither needs the warehouse, which another run may hold.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
 from orchestration.close.controls import CATALOGUE
 from orchestration.months import Month
 
-EVENTS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION}
+EVENTS = {
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.RUN_FAILURE,
+}
 """What is read."""
 
 
 def why(events: Sequence[dg.DagsterEvent], month: Month | None) -> str | None:
-    """The reason of a failed run; None if no step of it failed.
+    """The reason of a failed run; None if nothing of it tells.
 
     A refusal of our own is told in its words, a blocking control by its finding and by
     what to do. Anything else is an error of the program, and is told with its causes.
@@ -29,18 +34,29 @@ def why(events: Sequence[dg.DagsterEvent], month: Month | None) -> str | None:
     """
     failure = next((event for event in events if event.is_step_failure), None)
     if failure is None:
-        return None
+        return _why_between_steps(events)
     failed = list(_failed_controls(events))
     if failed:
         return (
             f"{month or 'The month'} is not published, because a control failed."
             f" {' '.join(failed)} Revisions that were published before are as they were."
         )
-    reasons = [f"The step {failure.step_key} failed."]
     error = failure.step_failure_data.error
+    return _told(error, [f"The step {failure.step_key} failed."])
+
+
+def _why_between_steps(events: Iterable[dg.DagsterEvent]) -> str | None:
+    """Why the run itself failed: while it waited, say."""
+    failure = next((event for event in events if event.is_job_failure), None)
+    error = failure.job_failure_data.error if failure else None
+    return _told(error, []) if error else None
+
+
+def _told(error: Any, reasons: list[str]) -> str:
+    """A refusal of our own in its words; of another error, all that led to it."""
     while error is not None:
         if error.cls_name == "PodledgerError":
-            return error.message.split(": ", 1)[1].strip()
+            return str(error.message.split(": ", 1)[1].strip())
         reasons.append(error.message.strip())
         error = error.cause
     return " ".join(" ".join(reasons).split())

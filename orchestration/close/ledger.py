@@ -228,9 +228,10 @@ def add_revision(
     """
     origin = None
     if remote:
-        from orchestration.close.uploads import claim, upload
+        from orchestration.close.uploads import claim, forget_claims, upload
 
-        manifest = claim(remote, month, manifest)
+        notes = month_folder(published, month)
+        manifest = claim(remote, month, manifest, notes)
     path = folder / MANIFEST_NAME
     path.write_text(manifest.to_text(), encoding="utf-8")
     path.chmod(0o444)
@@ -240,6 +241,7 @@ def add_revision(
     target = _revision_folder(published, month, manifest.revision)
     if remote:
         origin = upload(remote, month, manifest, folder)
+        forget_claims(notes)
         shutil.rmtree(target, ignore_errors=True)
     folder.rename(target)
     _sync(target.parent)

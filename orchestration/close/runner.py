@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,12 +17,15 @@ import dagster as dg
 
 from orchestration.close.failures import why
 from orchestration.close.ledger import find_revision
+from orchestration.close.presence import Presence
 from orchestration.close.publish import Publication
+from orchestration.close.turns import tags_of, taking_turns
 from orchestration.definitions import defs
 from orchestration.errors import PodledgerError
+from orchestration.instance import open_instance
 from orchestration.months import Month
 from orchestration.partitions import billing_months
-from orchestration.settings import PROJECT_DIR, Settings, dagster_home
+from orchestration.settings import Settings
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The run's events are in the instance and in ``progress``; the console is the user's."""
@@ -32,37 +34,37 @@ _DBT_STEP = "_models"
 """How the names of the steps end that run dbt."""
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The Dagster instance of this deployment, configured like ``dagster.yaml``."""
-    home = dagster_home(settings)
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(PROJECT_DIR / "dagster.yaml", home / "dagster.yaml")
-    return dg.DagsterInstance.from_config(str(home))
-
-
 def close_month(
     month: Month,
     settings: Settings,
     progress: Callable[[str], None],
     instance: dg.DagsterInstance | None = None,
+    run_id: str | None = None,
 ) -> Publication:
     """Close one month and return what was published.
+
+    It first clears what killed runs have left, and waits where another closes the month.
 
     Args:
         month: The billing month.
         settings: Used for every step, instead of the environment's.
         progress: Called with one line whenever a step starts or has something to say.
         instance: Where the run is recorded; by default, the deployment's own.
+        run_id: A UUID for the run; by default, a new one.
 
     Raises:
-        PodledgerError: The month has not begun, or a step or a control failed; nothing was
-            published.
+        PodledgerError: The month has not begun, a step or a control failed, or another run
+            did not end in time; nothing was published.
     """
     _require_begun(month)
     job = defs.resolve_job_def("monthly_close")
-    run_id = str(uuid.uuid4())
-    with instance or open_instance(settings) as record, _quiet_stdout():
+    run_id = run_id or str(uuid.uuid4())
+    presence = Presence.of_this_process(run_id, "monthly_close", month.label)
+    with (
+        instance or open_instance(settings) as record,
+        taking_turns(settings, record, presence, progress),
+        _quiet_stdout(),
+    ):
         record.add_event_listener(run_id, _listener(progress))
         result = job.execute_in_process(
             partition_key=month.key,
@@ -70,6 +72,7 @@ def close_month(
             resources={"settings": settings},
             run_config=_SILENT,
             run_id=run_id,
+            tags=tags_of(settings),
             raise_on_error=False,
         )
     if not result.success:

@@ -32,6 +32,8 @@ from orchestration.s3 import S3Home, side_by_side
 _CLAIM_LASTS = dt.timedelta(hours=1)
 """Uploading a revision takes minutes; a claim that is older was left by a killed run."""
 
+_NOTE = ".claim-"
+
 
 def revision_prefix(remote: str, month: Month, number: int) -> S3Home:
     """Where the objects of one revision lie."""
@@ -79,23 +81,45 @@ def altered(origin: S3Home, manifest: Manifest) -> list[PublishedFile]:
     return sorted(found, key=lambda file: file.path)
 
 
-def claim(remote: str, month: Month, manifest: Manifest) -> Manifest:
+def claim(remote: str, month: Month, manifest: Manifest, notes: Path) -> Manifest:
     """Bind a number to the files of a manifest, and give the manifest that number.
 
     It is the manifest's own, or a higher one if others were claimed by runs that were
     killed.
 
+    Args:
+        remote: Where the month is published.
+        month: The month.
+        manifest: With the number that is asked for.
+        notes: Folder where this machine notes its claims, of which one process at a time
+            may publish: what it finds there, a run of this machine left that was killed.
+
     Raises:
         PodledgerError: Another machine has published the number, or is about to.
     """
     files = json.dumps([file.model_dump() for file in manifest.files])
-    contents = hashlib.sha256(files.encode()).hexdigest()
+    contents = hashlib.sha256(files.encode()).hexdigest().encode()
     claims = _month_prefix(remote, month).below("_claims")
     number = manifest.revision
-    while not claims.write_once(f"{number:03d}", contents.encode()):
-        _require_left(claims, remote, month, number)
+    while True:
+        key = f"{number:03d}"
+        note = notes / f"{_NOTE}{key}"
+        noted = note.read_bytes() if note.exists() else contents
+        is_left = noted != contents and claims.read(key) == noted
+        if not is_left:
+            note.write_bytes(contents)
+            if claims.write_once(key, contents):
+                return manifest.model_copy(update={"revision": number})
+            _require_left(claims, remote, month, number)
+        elif number in published_numbers(remote, month):
+            raise _overtaken(month, number)
         number += 1
-    return manifest.model_copy(update={"revision": number})
+
+
+def forget_claims(notes: Path) -> None:
+    """Remove the notes of this machine, when what was claimed is published."""
+    for note in notes.glob(f"{_NOTE}*"):
+        note.unlink(missing_ok=True)
 
 
 def upload(remote: str, month: Month, manifest: Manifest, folder: Path) -> S3Home:

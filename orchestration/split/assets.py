@@ -13,13 +13,13 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.close.figures import UNKNOWN
 from orchestration.dbt import (
-    WAREHOUSE_POOL,
     Translator,
     build_models,
     discard_old_warehouse,
     manifest_path,
     source_schema,
 )
+from orchestration.instance import WAREHOUSE_POOL
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake import Lake
 from orchestration.metadata import Metadata, money, table

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from orchestration.close.controls import CATALOGUE
 from orchestration.close.failures import why
 from orchestration.close.ledger import latest
-from orchestration.close.runner import open_instance
 from orchestration.close.summary import summarize
 from orchestration.definitions import defs
+from orchestration.instance import open_instance
 from orchestration.lake import Lake
 from orchestration.months import Month
 from tests.browser.conftest import Room

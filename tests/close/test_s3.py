@@ -320,10 +320,10 @@ def test_of_two_publishers_at_once_the_second_is_told_and_overwrites_nothing(
     real, rival = uploads.claim, machine("b")
     rival.sql("update fct_unallocated set cluster_name = 'other'")
 
-    def claim(remote: str, month: Month, manifest: Manifest) -> Manifest:
+    def claim(remote: str, month: Month, manifest: Manifest, notes: Path) -> Manifest:
         monkeypatch.setattr(uploads, "claim", real)
         published(machine("b"))
-        return real(remote, month, manifest)
+        return real(remote, month, manifest, notes)
 
     monkeypatch.setattr(uploads, "claim", claim)
     with pytest.raises(PodledgerError, match="another machine published its revision 1"):
@@ -356,6 +356,23 @@ def test_while_another_publishes_other_figures_one_waits_until_its_claim_has_lap
     found = revisions(settings.published, OCTOBER, settings.remote)
     assert [revision.number for revision in found] == [2]
     verify(found[0])
+
+
+def test_a_claim_that_a_run_of_this_machine_left_is_passed_over_at_once(
+    s3: Any, machine: Callable[[str], ClosedWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process at a time may publish here, so it was killed. Its figures were others."""
+    with monkeypatch.context() as killed:
+        failing(killed, "remainder.parquet", LOST)
+        with pytest.raises(PodledgerError, match="Could not connect"):
+            published(machine("a"))
+    left = objects(s3, FIRST)
+    machine("a").sql("update fct_unallocated set cluster_name = 'other'")
+    passed = published(machine("a"))
+    assert (passed.revision, passed.replaces) == (2, None)
+    assert objects(s3, FIRST) == left
+    notes = machine("a").settings.published / "billing_month=2026-10"
+    assert list(notes.glob(".claim-*")) == []
 
 
 def test_an_object_of_someone_else_where_a_revision_belongs_is_not_overwritten(

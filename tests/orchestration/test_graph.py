@@ -7,8 +7,8 @@ import inspect
 import dagster as dg
 import pytest
 
-from orchestration.dbt import WAREHOUSE_POOL
 from orchestration.definitions import defs
+from orchestration.instance import WAREHOUSE_POOL
 from orchestration.partitions import billing_months
 from tests.orchestration.graph import GROUPS, SNAPSHOT, draw
 
