@@ -20,10 +20,11 @@ import pyarrow as pa
 from orchestration.bill.exports import Manifest, find_manifests, list_months
 from orchestration.cells import BadCellError, as_moments
 from orchestration.close.ledger import latest
+from orchestration.close.uploads import published_numbers, revision_prefix
 from orchestration.close.warehouse import open_warehouse
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
-from orchestration.inputs import Inputs, resolve_inputs
+from orchestration.inputs import Inputs, find_inputs
 from orchestration.inventory.catalogue import load_catalogue
 from orchestration.inventory.contract import CONTRACTS
 from orchestration.inventory.readers import read_batches
@@ -70,18 +71,21 @@ def examine(
     yield _versions()
     yield from _asked("home", lambda: _home(settings))
     try:
-        inputs = resolve_inputs(settings, month)
+        inputs = find_inputs(settings, month)
     except PodledgerError as error:
         yield Finding("settings", is_ok=False, text=str(error))
         return
-    if inputs.is_sample:
+    if inputs is None or inputs.is_sample:
+        made = "" if inputs else ", which the close makes"
         yield Finding(
             "settings",
             is_ok=True,
-            text="the sample month; set PODLEDGER_BILL and PODLEDGER_PODS for your own",
+            text="PODLEDGER_BILL and PODLEDGER_PODS are not set, so this is the sample"
+            f" month{made}. Set both for your own",
         )
-    yield from _bill(inputs, month, progress)
-    yield from _inventory(inputs, settings, month, progress)
+    if inputs:
+        yield from _bill(inputs, month, progress)
+        yield from _inventory(inputs, month, progress)
     yield from _asked("catalogue", lambda: f"{len(load_catalogue()):,} instance types")
     yield from _asked("warehouse", lambda: _warehouse(settings))
     yield from _asked("published", lambda: _published(settings, month))
@@ -159,14 +163,17 @@ def _deliveries(manifests: list[Manifest], months: list[Month], month: Month) ->
 
 
 def _inventory(
-    inputs: Inputs, settings: Settings, month: Month, progress: Callable[[str], None]
+    inputs: Inputs, month: Month, progress: Callable[[str], None]
 ) -> Iterator[Finding]:
-    landing = settings.landing / "inventory"
-    for uri in inputs.pod_roots:
-        progress(f"Looking for pods at {uri}")
+    for root in inputs.pod_roots:
         try:
-            files = parse_source(uri).fetch(month, landing, progress)
-            clusters = _hours(files, month, settings.home / "scratch")
+            source = parse_source(root)
+            uri = source.uri
+            progress(f"Looking for pods at {uri}")
+            # What is fetched is the close's to keep: here, one only looks.
+            with TemporaryDirectory() as landing:
+                files = source.fetch(month, Path(landing), progress)
+                clusters = _hours(files, month)
         except PodledgerError as error:
             yield Finding("inventory", is_ok=False, text=str(error))
             continue
@@ -202,9 +209,7 @@ def _coverage(place: str, hours: set[dt.datetime]) -> Finding:
     )
 
 
-def _hours(
-    files: Sequence[SourceFile], month: Month, scratch: Path
-) -> dict[str, set[dt.datetime]]:
+def _hours(files: Sequence[SourceFile], month: Month) -> dict[str, set[dt.datetime]]:
     """Hours of the month in which a cluster has pods, by cluster."""
     contract = CONTRACTS["pod_hours"]
     only = replace(
@@ -215,8 +220,7 @@ def _hours(
     )
     start, end = (moment.replace(tzinfo=None) for moment in (month.start, month.end))
     found: dict[str, set[dt.datetime]] = {}
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch) as folder, connect(Path(folder)) as connection:
+    with TemporaryDirectory() as folder, connect(Path(folder)) as connection:
         for file in (file for file in files if file.kind == "pod_hours"):
             for batch in read_batches(file, only, Path(folder), connection):
                 for cluster, hour in _distinct(batch, file):
@@ -253,7 +257,13 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _published(settings: Settings, month: Month) -> str:
-    newest = latest(settings.published, month, settings.remote)
-    if newest is None:
+    if settings.remote:
+        # Reading the manifest would leave a copy of it here.
+        numbers = published_numbers(settings.remote, month)
+        address = revision_prefix(settings.remote, month, max(numbers, default=0)).root
+    else:
+        newest = latest(settings.published, month)
+        numbers, address = ([newest.number], newest.address) if newest else ([], "")
+    if not numbers:
         return f"{month} was not published yet"
-    return f"{month} has revision {newest.number}, in {newest.address}"
+    return f"{month} has revision {max(numbers)}, in {address}"

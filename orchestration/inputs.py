@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
-from orchestration.sample import ensure_sample
+from orchestration.sample import Sample, ensure_sample, find_sample
 from orchestration.settings import Settings
 
 BILLS_OWN_PODS = "scad://bill"
@@ -43,6 +43,36 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
         PodledgerError: Only one of bill and pods is set. A customer's bill split by the
             sample's pods, or the other way round, would add up and mean nothing.
     """
+    return _configured(settings) or _of_sample(ensure_sample(settings.home, month))
+
+
+def find_inputs(settings: Settings, month: Month) -> Inputs | None:
+    """The same, and only look: None where the sample month was not made yet.
+
+    Raises:
+        PodledgerError: Only one of bill and pods is set.
+    """
+    if configured := _configured(settings):
+        return configured
+    sample = find_sample(settings.home, month)
+    return _of_sample(sample) if sample else None
+
+
+def name_of_root(settings: Settings, root: str) -> str:
+    """How books name a root of bill or pods: as configured, or from the home on.
+
+    They are read on other machines, to which a folder of this one says nothing.
+    """
+    for bill_root in settings.bill:
+        if root == _as_scad(bill_root):
+            return f"scad+{bill_root}"
+    below_home = Path(root)
+    if below_home.is_relative_to(settings.home):
+        return below_home.relative_to(settings.home).as_posix()
+    return root
+
+
+def _configured(settings: Settings) -> Inputs | None:
     if settings.bill and settings.pods:
         return Inputs(
             settings.bill,
@@ -61,7 +91,10 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
             f"{is_set} is set and {is_missing} is not, and the sample month cannot stand in"
             " for one half of your own. Set both, or neither to close the sample month."
         )
-    sample = ensure_sample(settings.home, month)
+    return None
+
+
+def _of_sample(sample: Sample) -> Inputs:
     return Inputs(
         tuple(str(root) for root in sample.bill_roots),
         tuple(str(root) for root in sample.pod_roots),

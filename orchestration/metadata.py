@@ -9,6 +9,7 @@ See https://docs.dagster.io/guides/build/assets/metadata-and-tags
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -37,6 +38,22 @@ def money(**figures: Decimal | None) -> Metadata:
     }
 
 
+class Markdown(str):
+    """Text that is Markdown already; every other text is shown as it is."""
+
+    __slots__ = ()
+
+
+def plain(text: str) -> Markdown:
+    """Markdown that shows a text as it is, in one line: no name becomes markup or HTML."""
+    return Markdown(_MARKUP.sub(r"\\\1", " ".join(text.split())))
+
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>&|~])")
+"""Characters that mean something within a line of Markdown, tables included.
+See https://github.github.com/gfm/#backslash-escapes"""
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
     """A Markdown table: amounts to cents and at the right, like every other number."""
     cells = list(rows)
@@ -44,8 +61,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.Metadat
         bool(cells) and all(isinstance(row[place], int | float | Decimal) for row in cells)
         for place in range(len(header))
     ]
-    lines = [
-        header,
+    lines: list[list[str]] = [
+        [plain(name) for name in header],
         ["--:" if is_number else ":--" for is_number in numeric],
         *([_cell(value) for value in row] for row in cells),
     ]
@@ -79,7 +96,10 @@ def column_lineage(
     open-source pages show.
     """
     rows = [
-        (f"`{column}`", ", ".join(f"`{key.path[-1]}.{name}`" for key, name in origins))
+        (
+            Markdown(f"`{column}`"),
+            Markdown(", ".join(f"`{key.path[-1]}.{name}`" for key, name in origins)),
+        )
         for column, origins in made_from.items()
     ]
     return {
@@ -105,4 +125,6 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return " ".join(str(value if value is not None else "").replace("|", r"\|").split())
+    if isinstance(value, Markdown):
+        return value
+    return plain(str(value if value is not None else ""))

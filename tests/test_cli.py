@@ -229,6 +229,34 @@ class TestDoctor:
             answer.out.split()
         )
 
+    @pytest.mark.parametrize("has_own_month", [True, False], ids=["own", "sample"])
+    def test_it_only_looks(
+        self,
+        podledger: Run,
+        published: ClosedWorld,
+        has_own_month: bool,
+        request: pytest.FixtureRequest,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        if has_own_month:
+            request.getfixturevalue("own_month")
+        before = contents(published.settings.home)
+        answer = podledger("doctor", "--month", "2026-10")
+        told = " ".join(answer.out.split())
+        assert "2026-10 has revision 1" in told
+        assert ("the sample month, which the close makes" in told) is not has_own_month
+        assert contents(published.settings.home) == before
+        monkeypatch.setenv("PODLEDGER_HOME", str(published.settings.home / "no" / "home"))
+        podledger("doctor", "--month", "2026-10")
+        assert contents(published.settings.home) == before
+
+
+def contents(home: Path) -> dict[str, tuple[int, float]]:
+    """Every file and folder below a home, with size and time of the last change."""
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime) for path in home.rglob("*")
+    }
+
 
 class TestSample:
     def test_it_makes_the_month_where_it_is_told_to_and_says_how_to_use_it(

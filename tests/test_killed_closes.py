@@ -64,7 +64,7 @@ class Closing:
 
     def start_until(self, wanted: str) -> subprocess.Popen[str]:
         """A close that has told of what is wanted."""
-        process = self.start("-m", "tests.closing", OCTOBER.label)
+        process = self.start("-W", "ignore", "-m", "tests.closing", OCTOBER.label)
         read = []
         for line in process.stderr:
             read.append(line)
@@ -409,7 +409,7 @@ def killed_close(closing: Closing, after: int, more: float) -> str:
         "PODLEDGER_LABELS": ",".join(closing.settings.labels)
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.closing", OCTOBER.label],
+        [sys.executable, "-W", "ignore", "-m", "tests.closing", OCTOBER.label],
         env=environment,
         cwd=PROJECT_DIR,
         stderr=subprocess.PIPE,

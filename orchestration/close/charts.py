@@ -1,13 +1,18 @@
 """Charts of a month as SVG, for where a picture says it faster than a table.
 
-Holds looks only; what is drawn comes from ``overview.py``. Altair is imported where it is
-used: it takes most of a second, and most who import this room draw nothing.
+Holds looks only; what is drawn comes from ``overview.py``, and ``drawing.py`` draws it, in
+a process of its own: the engine of the chart library is a browser's, and where it gets less
+memory than it reserves, it ends the process that it is in.
 """
 
 from __future__ import annotations
 
-import io
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 from orchestration.close.overview import OTHERS, UNALLOCATED, DayCost
 
@@ -17,7 +22,12 @@ _COLOURS = ("#2f5d8c", "#5b9bb8", "#8fc1b5", "#d9a441", "#c4673a", "#8a4f7d")
 """Of the dearest namespaces, dearest first; told apart by eyes of every kind."""
 
 _GREYS = {OTHERS: "#b8bcc2", UNALLOCATED: "#e3e5e8"}
+_PATIENCE_SECONDS = 120
 _INK, _PALE_INK, _RULE = "#333940", "#555b63", "#eceef0"
+
+
+class NoChartError(Exception):
+    """A chart that could not be drawn, told in one sentence."""
 
 
 def daily_costs(days: Sequence[DayCost], basis: str) -> str:
@@ -29,49 +39,66 @@ def daily_costs(days: Sequence[DayCost], basis: str) -> str:
 
     Returns:
         An SVG document.
-    """
-    import altair as alt
 
+    Raises:
+        NoChartError: It cannot be drawn here.
+    """
     names = list(dict.fromkeys(one.name for one in days))
     colours = dict(zip(names, _COLOURS, strict=False)) | _GREYS
-    values = [
+    return _draw(
         {
-            "day": f"{one.day:%d}",
-            "name": one.name,
-            "usd": float(one.cost_usd),
-            "layer": names.index(one.name),
+            "title": f"USD a day, {basis.replace('_', ' ')}",
+            "names": names,
+            "colours": [colours[name] for name in names],
+            "ink": _INK,
+            "pale_ink": _PALE_INK,
+            "rule": _RULE,
+            "width": _WIDTH,
+            "height": _HEIGHT,
+            "values": [
+                {
+                    "day": f"{one.day:%d}",
+                    "name": one.name,
+                    "usd": float(one.cost_usd),
+                    "layer": names.index(one.name),
+                }
+                for one in days
+            ],
         }
-        for one in days
-    ]
-    chart = (
-        alt.Chart({"values": values})
-        .mark_bar()
-        .encode(
-            x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0, ticks=False)),
-            y=alt.Y(
-                "usd:Q",
-                title=f"USD a day, {basis.replace('_', ' ')}",
-                axis=alt.Axis(format=",.0f", ticks=False, labelPadding=6),
-            ),
-            color=alt.Color(
-                "name:N",
-                title=None,
-                scale=alt.Scale(domain=names, range=[colours[name] for name in names]),
-            ),
-            order=alt.Order("layer:Q"),
-        )
-        .properties(width=_WIDTH, height=_HEIGHT)
-        .configure(font="Helvetica, Arial, DejaVu Sans, sans-serif", background="white")
-        .configure_view(strokeWidth=0)
-        .configure_axis(
-            domain=False,
-            gridColor=_RULE,
-            labelColor=_PALE_INK,
-            titleColor=_PALE_INK,
-            titleFontWeight="normal",
-        )
-        .configure_legend(labelColor=_INK, symbolType="square", labelLimit=220)
     )
-    svg = io.StringIO()
-    chart.save(svg, format="svg")
-    return svg.getvalue()
+
+
+def _draw(figure: dict[str, Any]) -> str:
+    command = [sys.executable, "-m", "orchestration.close.drawing"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(figure).encode(),
+            capture_output=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        reason = f"it took longer than {_PATIENCE_SECONDS} seconds"
+        raise NoChartError(_missing(reason)) from error
+    except OSError as error:
+        raise NoChartError(_missing(str(error))) from error
+    if done.returncode:
+        raise NoChartError(_missing(_why(done)))
+    return done.stdout.decode()
+
+
+def _why(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What ended the process: a signal, or what Python said last."""
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        return f"the chart library was ended by {name}, most likely for want of memory"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1].strip() if said else f"exit code {done.returncode}"
+
+
+def _missing(reason: str) -> str:
+    return (
+        f"The chart is missing: it could not be drawn here ({reason}). The figures are not"
+        " touched by that."
+    )

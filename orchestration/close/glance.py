@@ -16,7 +16,7 @@ from orchestration.close.bases import BASIS, INVOICE_BASIS
 from orchestration.close.controls import Control
 from orchestration.close.figures import UNKNOWN
 from orchestration.close.overview import Overview
-from orchestration.metadata import Metadata, money, picture, table
+from orchestration.metadata import Metadata, money, picture, plain, table
 
 DAILY = "daily_costs"
 NAMESPACES = "top_namespaces"
@@ -115,14 +115,14 @@ def namespaces(overview: Overview) -> dg.MetadataValue:
 
 
 def chart(overview: Overview) -> Metadata:
-    """What every day cost; nothing for a month without any node."""
+    """What every day cost, or why it is not drawn; nothing for a month without any node."""
     if not overview.days:
         return {}
-    return {
-        DAILY: picture(
-            charts.daily_costs(overview.days, overview.basis), "Cost of every day"
-        )
-    }
+    try:
+        drawn = charts.daily_costs(overview.days, overview.basis)
+    except charts.NoChartError as error:
+        return {DAILY: dg.MetadataValue.text(str(error))}
+    return {DAILY: picture(drawn, "Cost of every day")}
 
 
 def controls(rows: Sequence[Control]) -> Metadata:
@@ -136,7 +136,8 @@ def controls(rows: Sequence[Control]) -> Metadata:
     if failed:
         found["controls_failed"] = dg.MetadataValue.md(
             "\n".join(
-                f"- **{one.control}** ({one.severity}): {one.finding}" for one in failed
+                f"- **{plain(one.control)}** ({one.severity}): {plain(one.finding)}"
+                for one in failed
             )
         )
     return found

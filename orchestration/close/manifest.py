@@ -38,7 +38,8 @@ class DeliveredFile(_Record):
 class Delivery(_Record):
     """One delivery of a bill export: all files that its own manifest names.
 
-    ``delivery_id`` is AWS's assembly id (legacy) or execution id (CUR 2.0).
+    ``root`` is as configured, or the path from the home on where it lies in there, as the
+    sample's does. ``delivery_id`` is AWS's assembly id (legacy) or execution id (CUR 2.0).
     """
 
     bill_export: str
@@ -49,7 +50,11 @@ class Delivery(_Record):
 
 
 class InventoryFile(_Record):
-    """One file of a pod inventory; ``kind`` is ``pod_hours`` or ``node_hours``."""
+    """One file of a pod inventory; ``kind`` is ``pod_hours`` or ``node_hours``.
+
+    ``source`` is as configured, or the path from the home on; ``source_file`` the path
+    below it.
+    """
 
     source: str
     source_file: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -88,8 +88,17 @@ def read_provenance(
     method_version: int,
     code_version: str,
     labels: Sequence[str],
+    name_of_root: Callable[[str], str],
 ) -> Provenance:
     """Gather what the month in the lake was read from.
+
+    Args:
+        lake: That holds the month.
+        month: The month.
+        method_version: Of the split.
+        code_version: Of podledger.
+        labels: That daily costs keep.
+        name_of_root: How the manifest names a root of bill or pods.
 
     Raises:
         PodledgerError: The lake holds no bill of the month.
@@ -101,9 +110,12 @@ def read_provenance(
             f" publish. Run the whole close: podledger close {month}."
         )
     return Provenance(
-        deliveries=tuple(_deliveries(bill_files)),
+        deliveries=tuple(_deliveries(bill_files, name_of_root)),
         inventory=tuple(
-            InventoryFile(**{name: row[name] for name in InventoryFile.model_fields})
+            InventoryFile(
+                **{name: row[name] for name in InventoryFile.model_fields}
+                | {"source": name_of_root(row["source"])}
+            )
             for row in sorted(
                 _rows(lake, "raw/inventory_files", month),
                 key=lambda row: (row["source"], row["kind"], row["source_file"]),
@@ -153,7 +165,9 @@ def code_version() -> str:
     return f"{version('podledger')}+{digest.hexdigest()[:16]}"
 
 
-def _deliveries(rows: list[dict[str, Any]]) -> Iterator[Delivery]:
+def _deliveries(
+    rows: list[dict[str, Any]], name_of_root: Callable[[str], str]
+) -> Iterator[Delivery]:
     def key(row: dict[str, Any]) -> tuple[str, ...]:
         return row["bill_export"], row["root"], row["layout"], row["delivery_id"]
 
@@ -162,7 +176,7 @@ def _deliveries(rows: list[dict[str, Any]]) -> Iterator[Delivery]:
     ):
         yield Delivery(
             bill_export=bill_export,
-            root=root,
+            root=name_of_root(root),
             layout=layout,
             delivery_id=delivery_id,
             files=tuple(

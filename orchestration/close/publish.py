@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -46,6 +47,7 @@ from orchestration.close.manifest import Manifest, MissingBasis
 from orchestration.close.provenance import Provenance, code_version, read_provenance
 from orchestration.close.warehouse import open_warehouse, parquet
 from orchestration.errors import PodledgerError
+from orchestration.inputs import name_of_root
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.schemas import BASES
@@ -117,6 +119,7 @@ def publish(
         method_version=settings.method,
         code_version=code_version(),
         labels=settings.labels,
+        name_of_root=partial(name_of_root, settings),
     )
     try:
         with only_writer(settings.published, month, progress):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -96,9 +97,18 @@ def _print_section(console: Console, title: str, table: Table) -> None:
     console.print(Padding(table, (0, 0, 0, _INDENT), expand=False))
 
 
+class _Table(Table):
+    """A table whose cells are text: rich would take a name like ``[x]`` for markup."""
+
+    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
+        super().add_row(
+            *(Text(cell) if isinstance(cell, str) else cell for cell in cells), **how
+        )
+
+
 def _table(*figures: str, has_place: bool = False) -> Table:
     """A table without lines: a name, perhaps with its place, and figures at the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table = _Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True)
     if has_place:
         table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True, style="dim")

@@ -82,7 +82,7 @@ def inventory(
             "days_with_pods": read.days_with_pods,
             "repeated_rows": read.repeated_rows,
             "rows_of_other_months": read.rows_of_other_months,
-            "sources": table(("source",), [(uri,) for uri in inputs.pod_roots]),
+            "sources": table(("source",), [(source.uri,) for source in sources]),
         },
         NODE_HOURS: {"dagster/row_count": read.node_hours},
         INVENTORY_FILES: {"dagster/row_count": read.file_count},

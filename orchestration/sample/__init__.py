@@ -63,6 +63,12 @@ def ensure_sample(home: Path, month: Month) -> Sample:
     return _sample(folder)
 
 
+def find_sample(home: Path, month: Month) -> Sample | None:
+    """The sample month below a home, if it was made there; nothing is written."""
+    folder = home / "sample" / month.label
+    return _sample(folder) if (folder / _MARK).is_file() else None
+
+
 def write_sample(folder: Path, month: Month) -> Sample:
     """Write the sample month into a folder that is new or empty.
 

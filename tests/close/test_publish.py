@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from orchestration.close.ledger import latest, month_folder, only_writer, revisi
 from orchestration.close.publish import Publication, publish
 from orchestration.close.warehouse import parquet
 from orchestration.errors import PodledgerError
+from orchestration.inputs import name_of_root, resolve_inputs
 from orchestration.inventory.owners import OWNERSHIP
 from orchestration.schemas import (
     BILL_FILES,
@@ -36,7 +38,7 @@ from orchestration.schemas import (
     INVENTORY_FILES,
     POD_COSTS,
 )
-from orchestration.settings import PROJECT_DIR
+from orchestration.settings import PROJECT_DIR, Settings
 from tests.close.conftest import BILL, PAYERS, SPLIT, TAX, UNUSED, ClosedWorld, put_rows
 
 UNIT = "0.0000000001"
@@ -178,6 +180,34 @@ class TestRevisions:
         published(world)
         change_rows(world, "raw/bill_files", BILL_FILES, root="s3://elsewhere/exports")
         assert not published(world).is_new
+
+    def test_the_manifest_does_not_tell_where_on_this_machine_the_home_is(
+        self, world: ClosedWorld, tmp_path: Path
+    ) -> None:
+        texts = []
+        for name in ("here", "there"):
+            home = shutil.copytree(world.settings.home, tmp_path / name)
+            made = ClosedWorld(Settings(home=home), world.month)
+            change_rows(made, "raw/bill_files", BILL_FILES, root=f"{home}/sample/bill")
+            change_rows(made, "raw/inventory_files", INVENTORY_FILES, source=f"{home}/pods")
+            texts.append((published(made).path / "manifest.json").read_text())
+        assert texts[0] == texts[1]
+        assert str(tmp_path) not in texts[0]
+        manifest = json.loads(texts[0])
+        assert {one["root"] for one in manifest["deliveries"]} == {"sample/bill"}
+        assert {one["source"] for one in manifest["inventory"]} == {"pods"}
+
+    def test_the_manifest_names_roots_as_they_are_configured(
+        self, world: ClosedWorld
+    ) -> None:
+        bill = "s3://finops/exports", "exports/of payer"
+        settings = world.with_settings(bill=bill, pods=("scad://bill",))
+        roots = resolve_inputs(settings, world.month).pod_roots
+        assert [name_of_root(settings, root) for root in roots] == [
+            "scad+s3://finops/exports",
+            "scad+exports/of payer",
+        ]
+        assert name_of_root(settings, bill[1]) == bill[1]
 
     def test_going_back_to_what_an_older_one_was_made_from_is_a_revision_too(
         self, world: ClosedWorld

@@ -48,6 +48,23 @@ def test_figures_are_those_of_the_published_rows(world: ClosedWorld) -> None:
     assert len(summary.controls) == len(controls_of(method=2)) * 2 * 4
 
 
+@pytest.mark.parametrize("name", ["[x]", "[red]a[/]", ":warning:", "a[0]"])
+def test_a_name_is_printed_as_it_is(world: ClosedWorld, name: str) -> None:
+    """Rich would take it for markup."""
+    world.sql(
+        f"update fct_daily_costs set namespace = '{name}', workload_name = '{name}',"
+        f" cluster_name = '{name}', labels = map {{'team': '{name}'}}",
+        f"update fct_split_line_items set resource_tags = map {{'aws_eks_namespace':"
+        f" '{name}', 'aws_eks_cluster_name': '{name}', 'aws_eks_workload_name': '{name}',"
+        f" 'aws_eks_workload_type': 'Deployment', 'user_team': '{name}'}}",
+        f"update fct_unallocated set resource = '{name}'",
+        f"update fct_bill_remainder set category = '{name}'",
+    )
+    text = printed(summarized(world), 80)
+    assert text.count(f"{name} / {name}") == 2
+    assert text.count(name) >= 8
+
+
 def test_the_dearest_come_first_and_the_others_are_counted(world: ClosedWorld) -> None:
     world.sql(
         *(

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import re
+import resource
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from orchestration.close.bases import BASIS
 from orchestration.close.charts import daily_costs
+from orchestration.close.controls import Control
+from orchestration.close.glance import controls
 from orchestration.close.overview import OTHERS, DayCost, Overview, read_overview
 from orchestration.close.publish import Publication
 from orchestration.metadata import money, table
+from orchestration.settings import PROJECT_DIR
 
 Metadata = dict[str, Any]
 
@@ -56,6 +66,83 @@ def test_a_table_puts_numbers_at_the_right_and_survives_any_name() -> None:
     assert found.value == (
         "| name | USD | n |\n| :-- | --: | --: |\n"
         "| a\\|b c | 2.00 | 1,000 |\n|  | 0.00 | 1 |"
+    )
+
+
+NASTY = [
+    "[x]",
+    "[bold]loud[/bold]",
+    "[a](https://example.com)",
+    "![a](x.png)",
+    "a|b",
+    "a\\|b",
+    "*stars* and __lines__",
+    "`code`",
+    "<b>bold</b>",
+    "<script>alert(1)</script>",
+    "&lt;",
+    "~~gone~~",
+    ":warning:",
+    "- [ ] box",
+    "# title",
+    "größe-模型",
+]
+"""Names that Kubernetes or a tag of AWS may carry, or a person may give."""
+
+
+GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_name_is_shown_as_it_is_in_a_table_of_markdown(name: str) -> None:
+    tokens = GITHUB.parse(str(table(("name", "n"), [(name, 1)]).value))
+    cells = [
+        cell for opening, cell in itertools.pairwise(tokens) if opening.type == "td_open"
+    ]
+    assert [shown(cell) for cell in cells] == [name, "1"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_name_is_shown_as_it_is_in_a_finding(name: str) -> None:
+    row = Control("control", None, None, None, None, None, False, "warning", name)
+    tokens = GITHUB.parse(str(controls([row])["controls_failed"].value))
+    (line,) = [token for token in tokens if token.children]
+    assert name in row.finding
+    # What is before is our own, and bold.
+    assert shown(line).endswith(f" (warning): {row.finding}")
+
+
+def shown(cell: Token) -> str:
+    """What a reader sees of a cell."""
+    assert {child.type for child in cell.children} <= {
+        *("text", "text_special", "strong_open", "strong_close")
+    }
+    return "".join(child.content for child in cell.children)
+
+
+def test_a_chart_that_cannot_be_drawn_says_why_and_stops_nothing() -> None:
+    """The engine of the library ends its process where it gets too little memory."""
+    script = (
+        "import datetime as dt; from decimal import Decimal; from types import *;"
+        "from orchestration.close.glance import chart;"
+        "from orchestration.close.overview import DayCost;"
+        "days = [DayCost(dt.date(2026, 10, 1), 'ml', Decimal(3))];"
+        "print(chart(SimpleNamespace(days=days, basis='amortized'))['daily_costs'].value)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30)),
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"The chart is missing: it could not be drawn here \(the chart library was ended by"
+        r" SIG\w+, most likely for want of memory\)\. The figures are not touched by that\."
+        r"\n",
+        done.stdout,
     )
 
 
