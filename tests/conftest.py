@@ -14,6 +14,7 @@ from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
+from tests.purchases import Closed, close_purchases
 from tests.spark_server import SparkServer, running_spark_server
 from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
 
@@ -80,6 +81,14 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Publication:
         _env_file=None,
     )
     return close_month(Month(2026, 10), settings, lambda _: None)
+
+
+@pytest.fixture(scope="session", params=["cur2", "legacy"])
+def closed_purchases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Closed:
+    """The month of purchases, closed from each kind of export in turn."""
+    return close_purchases(tmp_path_factory.mktemp("purchases"), request.param)
 
 
 @pytest.fixture(scope="session")

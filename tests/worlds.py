@@ -431,6 +431,19 @@ def _cur2_row(line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_TAGS = {
+    "user_kubernetes_io_created_for_pvc_name": "user:kubernetes.io/created-for/pvc/name",
+    "user_kubernetes_io_created_for_pvc_namespace": (
+        "user:kubernetes.io/created-for/pvc/namespace"
+    ),
+    "user_kubernetes_io_cluster_prod_eu": "user:kubernetes.io/cluster/prod-eu",
+    "user_kubernetes_cluster": "user:KubernetesCluster",
+    "user_elbv2_k8s_aws_cluster": "user:elbv2.k8s.aws/cluster",
+    "user_service_k8s_aws_stack": "user:service.k8s.aws/stack",
+    "user_ingress_k8s_aws_stack": "user:ingress.k8s.aws/stack",
+}
+"""Tags as CUR 2.0 spells them, and as a legacy report does."""
+
 _MONEY = {
     "line_item_unblended_cost": "unblended",
     "line_item_net_unblended_cost": "net_unblended",
@@ -552,6 +565,8 @@ def write_legacy(
         "savingsPlan/UsedCommitment": "used_commitment",
         **(more or {}),
     }
+    tags = sorted({key for line in world.lines for key in line.get("tags", {})})
+    columns |= {f"resourceTags/{_TAGS[key]}": key for key in tags if key in _TAGS}
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
@@ -562,7 +577,9 @@ def write_legacy(
         cells = []
         for heading, name in columns.items():
             if name is None:
-                cells.append("billing")
+                cells.append(row["resource_tags"]["user_team"])
+            elif name in _TAGS:
+                cells.append(row["resource_tags"].get(name, ""))
             elif name in _MONEY.values():
                 cells.append(line.get(name, ""))
             elif heading == "lineItem/UsageAmount":

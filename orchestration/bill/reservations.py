@@ -92,7 +92,9 @@ def read_reserved(blocks_file: Path | None, kept: Path | None, month: Month) -> 
     }
     if blocks_file is not None:
         for row in read_blocks(blocks_file):
-            found[row["capacity_reservation_id"]] = row
+            name = row["capacity_reservation_id"]
+            # A person writes what a block held; its tags are EC2's to tell.
+            found[name] = row | {"tags": found.get(name, row)["tags"]}
     start, end = (moment.replace(tzinfo=None) for moment in (month.start, month.end))
     overlapping = [
         found[name]

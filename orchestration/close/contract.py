@@ -130,15 +130,32 @@ REMAINDER = PublishedTable(
         "category": "VARCHAR",
         "line_item_line_item_type": "VARCHAR",
         **dict.fromkeys(BASIS_COLUMNS, _USD),
+        "usage_date": "DATE",
+        "product_region_code": "VARCHAR",
+        "line_item_product_code": "VARCHAR",
+        "cluster_name": "VARCHAR",
+        "namespace": "VARCHAR",
+        "owner_hint": "VARCHAR",
+        "line_item_resource_id": "VARCHAR",
+        "instance_type": "VARCHAR",
     },
     order_by=(
         "bill_payer_account_id",
         "line_item_usage_account_id",
         "category",
         "line_item_line_item_type",
+        "usage_date",
+        "product_region_code",
+        "line_item_product_code",
+        "cluster_name",
+        "namespace",
+        "owner_hint",
+        "line_item_resource_id",
+        "instance_type",
     ),
 )
-"""The rest of the bill: one row a payer, account, category and line type."""
+"""The rest of the bill: one row a payer, account, category, line type and day, and whose it
+is where tags tell; ids of volumes, load balancers and reservations."""
 
 CONTROLS = PublishedTable(
     name="controls",

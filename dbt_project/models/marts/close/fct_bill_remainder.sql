@@ -6,20 +6,31 @@ remainder as (
 
 ),
 
+{% set grain = [
+    ('bill_payer_account_id', 'payer_account_id'),
+    ('line_item_usage_account_id', 'usage_account_id'),
+    ('category', 'category'),
+    ('line_item_line_item_type', 'line_type'),
+    ('usage_date', 'usage_date'),
+    ('product_region_code', 'region_code'),
+    ('line_item_product_code', 'product_code'),
+    ('cluster_name', 'cluster_name'),
+    ('namespace', 'namespace'),
+    ('owner_hint', 'owner_hint'),
+    ('line_item_resource_id', 'resource_id'),
+    ('instance_type', 'instance_type'),
+] -%}
 final as (
 
     select
         billing_month,
-        payer_account_id as bill_payer_account_id,
-        usage_account_id as line_item_usage_account_id,
-        category,
-        line_type as line_item_line_item_type,
-        sum(line_count)::bigint as line_count,
+        {% for name, fact in grain %}{{ fact }} as {{ name }},
+        {% endfor -%}
+        line_count::bigint as line_count,
         {% for basis in bases() -%}
-        sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
     from remainder
-    group by billing_month, payer_account_id, usage_account_id, category, line_type
 
 )
 
