@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from orchestration.collector.pods import Object
 from orchestration.collector.quantities import instant
 
-_EC2_INSTANCE = re.compile(r"aws://.*/(i-[0-9a-f]+)")
+_EC2_INSTANCE = re.compile(r"aws://.*[/-](i-[0-9a-f]+)")
+"""On HyperPod, the id follows the cluster's: ``hyperpod-abc123def456-i-0abc``."""
 _TYPE_LABELS = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 _REGION_LABELS = (
     "topology.kubernetes.io/region",

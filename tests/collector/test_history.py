@@ -215,6 +215,13 @@ def test_a_node_hour_carries_labels_and_what_is_allocatable() -> None:
     assert json.loads(only["labels"])["topology.kubernetes.io/region"] == "us-east-1"
 
 
+def test_a_node_of_hyperpod_is_the_instance_after_its_cluster() -> None:
+    provider = "aws:///use1-az4/sagemaker/cluster/hyperpod-abc123def456-i-0123456789abcdef0"
+    history = history_of(seen(node("node-h", provider=provider), T0, "nodes"))
+    nodes = read_hour(history, "prod", T0).node_hours.to_pylist()
+    assert "i-0123456789abcdef0" in {one["instance_id"] for one in nodes}
+
+
 def test_a_node_that_is_no_ec2_instance_is_left_out_with_its_pods() -> None:
     fargate = node("node-f", provider="aws:///us-east-1a/0a1b2c/fargate-ip-10-0-0-1")
     history = history_of(seen(fargate, T0, "nodes"), seen(pod(node="node-f")))

@@ -29,7 +29,8 @@ from orchestration.inventory.sources.prometheus.names import resource_name
 from orchestration.inventory.sources.prometheus.queries import HOW_TO_SWITCH_ON, Question
 from orchestration.inventory.workloads import Workload, topmost
 
-_EC2_INSTANCE = re.compile(r"(?:^|/)(i-[0-9a-z]+)$")
+_EC2_INSTANCE = re.compile(r"(?:^|[/-])(i-[0-9a-z]+)$")
+"""On HyperPod, the id follows the cluster's: ``hyperpod-abc123def456-i-0abc``."""
 _ZONE_REGION = re.compile(r"aws:///([a-z]+(?:-[a-z]+)+-\d+)")
 _BASIC = ("cpu", "memory")
 

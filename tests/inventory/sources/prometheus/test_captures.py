@@ -89,6 +89,16 @@ def kube_pod(name: str, namespace: str, resource: str, count: int) -> list[tuple
     return [(text.rsplit(" ", 2)[0], text.split()[-2]) for text in lines]
 
 
+def test_a_node_of_hyperpod_is_the_instance_after_its_cluster(
+    serve: Serve, tmp_path: Path
+) -> None:
+    told = kube_pod("train", "ml", "nvidia_com_gpu", 8)
+    instance = "i-0123456789abcdef0"
+    cluster = "aws:///use1-az4/sagemaker/cluster/hyperpod-abc123def456"
+    told.append(node("gpu-1", f"{cluster}-{instance}"))
+    assert fetched(serve, told, tmp_path)["train"]["instance_id"] == instance
+
+
 def test_a_real_device_is_busy_for_the_reservation_pod_that_holds_it(
     serve: Serve, real_data: Path, tmp_path: Path
 ) -> None:
