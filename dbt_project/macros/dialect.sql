@@ -143,7 +143,16 @@
     cast(null as map<string, string>)
 {%- endmacro %}
 
-{# Whole seconds as hours, in a decimal: a quotient would be a double. #}
+{# Whole seconds as hours, in a decimal: a quotient would be a double. An hour's 3600 parts
+   have 24 digits, so that what is rounded away is no hour's last digit. #}
 {% macro hours_of(seconds) -%}
-    ({{ seconds }}::decimal(10, 0) * 0.000277777777777778::decimal(18, 18))::decimal(38, 18)
+    (
+        {{ seconds }}::decimal(10, 0) * 0.000277777777777777777778::decimal(24, 24)
+    )::decimal(38, 18)
+{%- endmacro %}
+
+{# A decimal as the double next to it. A straight cast rounds twice where it has more digits
+   than a double, and not alike in DuckDB and Spark; both read a text as it stands. #}
+{% macro nearest_double(amount) -%}
+    ({{ amount }})::string::double
 {%- endmacro %}

@@ -17,6 +17,7 @@ relevant as (
         case
             when node_component = 'host' then 'host'
             when node_component = 'instance' and node_instance_id is null then 'cluster'
+            when product_code = 'AmazonSageMaker' then 'node_of_cluster'
             when usage_type like '%HostBoxUsage%' then 'instance_on_host'
             -- Without the columns of capacity reservations, a block's hours are those that
             -- cost nothing, or the price of a paid operating system.
@@ -36,6 +37,7 @@ relevant as (
             or capacity_reservation_id is not null
             or is_of_capacity_block
             or usage_type like '%HostBoxUsage%'
+            or product_code = 'AmazonSageMaker'
             or (
                 line_type = 'Usage'
                 and unblended_usd = 0

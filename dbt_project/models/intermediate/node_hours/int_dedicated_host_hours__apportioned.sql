@@ -246,6 +246,7 @@ used_pools as (
             when count(total_vcpus) = count(*) then sum(total_vcpus * host_seconds)
         end as capacity_seconds,
         max(used_vcpu_seconds) as used_vcpu_seconds,
+        least(sum(host_seconds), 3600)::bigint as host_seconds,
         {% for basis in bases() -%}
         sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
@@ -286,7 +287,7 @@ claims as (
         largest_type as claimant_type,
         true as is_left,
         greatest(coalesce(capacity_seconds, 0) - used_vcpu_seconds, 0)::bigint as weight,
-        3600::bigint as left_seconds,
+        host_seconds as left_seconds,
         {% for basis in bases() -%}
         {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}

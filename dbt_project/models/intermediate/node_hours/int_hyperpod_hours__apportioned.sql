@@ -7,6 +7,12 @@
 
 with
 
+shared as (
+
+    select * from {{ ref('int_bill_lines__shared') }}
+
+),
+
 -- SageMaker bills a HyperPod cluster's instances by type and hour, without their ids.
 lines as (
 
@@ -18,13 +24,25 @@ lines as (
         {% for basis in bases() -%}
         sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
-    from {{ ref('int_bill_lines__shared') }}
+    from shared
     where role = 'cluster'
     group by {{ group | join(', ') }}
 
 ),
 
-nodes as (
+-- A node that has a line of its own pays that alone.
+billed_nodes as (
+
+    select distinct
+        billing_month,
+        instance_id,
+        usage_hour
+    from shared
+    where role = 'node_of_cluster'
+
+),
+
+known_nodes as (
 
     select
         billing_month,
@@ -39,6 +57,29 @@ nodes as (
 
 ),
 
+nodes as (
+
+    select
+        known_nodes.*,
+        row_number() over (
+            partition by
+                known_nodes.billing_month,
+                known_nodes.usage_hour,
+                known_nodes.instance_type,
+                known_nodes.region_code
+            order by known_nodes.instance_id
+        ) as place
+    from known_nodes
+    left join billed_nodes
+        on
+            known_nodes.billing_month = billed_nodes.billing_month
+            and known_nodes.instance_id = billed_nodes.instance_id
+            and known_nodes.usage_hour = billed_nodes.usage_hour
+    where billed_nodes.instance_id is null
+
+),
+
+-- Which account has which node is nowhere said: each has as many as it is billed for.
 claimants as (
 
     select
@@ -46,6 +87,12 @@ claimants as (
         {% endfor -%}
         lines.usage_type_prefix,
         nodes.instance_id,
+        nodes.place,
+        sum({{ integer_divide('lines.billed_seconds + 3599', '3600') }}) over (
+            partition by nodes.billing_month, nodes.instance_id, nodes.usage_hour
+            order by lines.payer_account_id, lines.usage_account_id, lines.region_code
+            rows unbounded preceding
+        ) as last_place,
         3600::bigint as node_seconds
     from lines
     inner join nodes
@@ -57,7 +104,8 @@ claimants as (
 
 ),
 
--- A node that two accounts' lines could be of counts for the first.
+-- Nodes beyond what is billed, like one that took another's place within the hour, go to
+-- the last account.
 placed as (
 
     select *
@@ -66,7 +114,12 @@ placed as (
             *,
             row_number() over (
                 partition by billing_month, instance_id, usage_hour
-                order by payer_account_id, usage_account_id, region_code
+                order by
+                    case when place <= last_place then 0 else 1 end,
+                    abs(last_place - place),
+                    payer_account_id,
+                    usage_account_id,
+                    region_code
             ) as choice
         from claimants
     ) as chosen
