@@ -383,6 +383,12 @@ PODS = [
 
 def close_purchases(folder: Path, layout: str) -> Closed:
     """Close the month from CUR 2.0 or from a legacy report."""
+    settings = purchases(folder, layout)
+    return Closed(close_month(OCTOBER, settings, lambda _: None), settings)
+
+
+def purchases(folder: Path, layout: str = "cur2") -> Settings:
+    """Write the month of purchases into a folder; gives what it is closed with."""
     world = World(lines=LINES, pods=PODS)
     (write_cur2 if layout == "cur2" else write_legacy)(world, folder / "bill")
     write_pods(world, folder / "pods")
@@ -393,7 +399,7 @@ def close_purchases(folder: Path, layout: str) -> Closed:
         f"{','.join(RESERVATION_COLUMNS)}\n{SIZED},capacity-block,{BUYER},us-west-2,{TYPE},2,"
         f'{start},{end},expired,"{{""team"": ""llm""}}"\n'
     )
-    settings = Settings(
+    return Settings(
         bill=(str(folder / "bill"),),
         pods=(str(folder / "pods"),),
         home=folder / "home",
@@ -408,4 +414,3 @@ def close_purchases(folder: Path, layout: str) -> Closed:
         ),
         _env_file=None,
     )
-    return Closed(close_month(OCTOBER, settings, lambda _: None), settings)

@@ -23,7 +23,7 @@ import pytest
 from orchestration.close.diff import compare
 from orchestration.close.runner import close_month
 from orchestration.settings import Settings
-from tests.test_close_of_purchases import (
+from tests.purchases import (
     BUYER,
     OCTOBER,
     USER,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.diff import compare
 from orchestration.close.publish import Publication
 from orchestration.close.runner import close_month
+from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.settings import Settings
+from tests.purchases import purchases
 from tests.spark_server import SparkServer
+from tests.test_close_of_hosts_and_clusters import hosts_and_clusters
 from tests.test_fargate import WORLD as FARGATE
 from tests.test_fargate import close as close_fargate
 from tests.test_fargate import of_fargate
@@ -55,6 +60,29 @@ def test_pods_on_fargate_are_published_with_the_same_rows(
     )
     assert len(of_fargate(by_spark)) == 9
     assert list(compare(local.path, by_spark.path, lambda _: None)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [purchases, hosts_and_clusters])
+def test_what_is_bought_ahead_or_as_a_whole_is_published_with_the_same_rows(
+    connected: SparkServer, tmp_path: Path, world: Callable[[Path], Settings]
+) -> None:
+    """Beside a month of the lake that knows no columns of capacity reservations."""
+    settings = world(tmp_path)
+    local, by_spark = (
+        settings.model_copy(update={"home": tmp_path / name, "engine": name})
+        for name in ("local", "spark")
+    )
+    published = close_month(OCTOBER, local, lambda _: None)
+    older = Lake(by_spark.home)
+    with older.replace("raw/bill_lines", OCTOBER.previous) as folder:
+        for path in Lake(local.home).files("raw/bill_lines", OCTOBER):
+            lines = pq.ParquetFile(path).read()
+            new = [n for n in lines.column_names if n.startswith("capacity_reservation_")]
+            assert new
+            pq.write_table(lines.drop_columns(new), folder / path.name)
+    again = close_month(OCTOBER, by_spark, lambda _: None)
+    assert list(compare(published.path, again.path, lambda _: None)) == []
 
 
 @pytest.mark.slow

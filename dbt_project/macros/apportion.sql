@@ -86,7 +86,8 @@ final as (
         {% for resource, capacity in [
             ('accelerator', 'accelerators'), ('vcpu', 'vcpu'), ('memory', 'memory_gib')
         ] -%}
-        {{ capacity }}::double * usage_hours::double as {{ resource }}_capacity_hours,
+        {{ capacity }}::double * {{ nearest_double('usage_hours') }}
+            as {{ resource }}_capacity_hours,
         {% endfor -%}
         {% for basis in bases() -%}
         {{ usd(basis ~ '_until_vcpu') }} as accelerator_{{ basis }}_usd,

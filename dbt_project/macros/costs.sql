@@ -43,7 +43,7 @@
 {# Summed as decimals: the sum of doubles would depend on the order of the rows. #}
 {% macro summed_hours() -%}
     {% for column in resource_hours() -%}
-    sum({{ column }}::decimal(28, 12))::double as {{ column }},
+    {{ nearest_double('sum(' ~ column ~ '::decimal(28, 12))') }} as {{ column }},
     {% endfor -%}
 {%- endmacro %}
 

@@ -56,8 +56,9 @@ billed as (
         ) as usage_type_prefix,
         count(*) as line_count,
         {% for resource in fargate_resources() -%}
-        sum(coalesce(usage_amount, 0)) filter (where resource = '{{ resource }}')::double
-            as {{ resource }}_hours,
+        {{ nearest_double(
+            "sum(coalesce(usage_amount, 0)) filter (where resource = '" ~ resource ~ "')"
+        ) }} as {{ resource }}_hours,
         {% for basis in bases() -%}
         case
             -- A basis that the exports do not tell is null of every resource.
