@@ -26,6 +26,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 from packaging.version import Version
 
 from orchestration.column_lineage import Origins, trace_columns
+from orchestration.duck import remove_database
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.metadata import Metadata, column_lineage, column_schema
@@ -94,11 +95,7 @@ def discard_old_warehouse(settings: Settings) -> None:
     stamp = settings.warehouse.with_name("project.sha256")
     digest = f"{_project_digest()} {settings.engine}"
     if settings.warehouse.exists() and not (stamp.exists() and stamp.read_text() == digest):
-        settings.warehouse.unlink()
-        # What a killed process left there is of no other file.
-        settings.warehouse.with_name(f"{settings.warehouse.name}.wal").unlink(
-            missing_ok=True
-        )
+        remove_database(settings.warehouse)
         shutil.rmtree(spark_tables(settings.warehouse), ignore_errors=True)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(digest)

@@ -20,7 +20,6 @@ import pyarrow as pa
 from orchestration.bill.exports import Manifest, find_manifests, list_months
 from orchestration.cells import BadCellError, as_moments
 from orchestration.close.ledger import latest
-from orchestration.close.uploads import published_numbers, revision_prefix
 from orchestration.close.warehouse import open_warehouse
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
@@ -257,13 +256,10 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _published(settings: Settings, month: Month) -> str:
-    if settings.remote:
-        # Reading the manifest would leave a copy of it here.
-        numbers = published_numbers(settings.remote, month)
-        address = revision_prefix(settings.remote, month, max(numbers, default=0)).root
-    else:
-        newest = latest(settings.published, month)
-        numbers, address = ([newest.number], newest.address) if newest else ([], "")
-    if not numbers:
+    with TemporaryDirectory() as copies:
+        # Of a revision in S3, reading leaves a copy of the manifest.
+        published = Path(copies) if settings.remote else settings.published
+        newest = latest(published, month, settings.remote)
+    if newest is None:
         return f"{month} was not published yet"
-    return f"{month} has revision {max(numbers)}, in {address}"
+    return f"{month} has revision {newest.number}, in {newest.address}"

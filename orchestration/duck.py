@@ -24,6 +24,17 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def write_ahead_log(database: Path) -> Path:
+    """Where DuckDB keeps what was written and is not in the file yet."""
+    return database.with_name(f"{database.name}.wal")
+
+
+def remove_database(database: Path) -> None:
+    """Remove a file of DuckDB's, and the log, which belongs to no other file."""
+    database.unlink(missing_ok=True)
+    write_ahead_log(database).unlink(missing_ok=True)
+
+
 def quote(text: str) -> str:
     """An SQL string literal, for where DuckDB takes no parameter (COPY targets)."""
     return "'" + text.replace("'", "''") + "'"

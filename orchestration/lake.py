@@ -9,15 +9,15 @@ lies in S3 is in ``generations.py``.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.locks import locked, try_lock
 from orchestration.months import Month
 
 
@@ -86,11 +86,9 @@ class Lake:
         What another process is at work with stays.
         """
         settled = 0
-        for lock in sorted(self._workshop.glob("*.lock")):
+        for lock in sorted(self._workshop.glob("[!.]*.lock")):
             with lock.open("w") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
+                if not try_lock(file):
                     continue
                 incoming = lock.with_suffix("")
                 self._put_back(_outgoing(incoming))
@@ -100,8 +98,9 @@ class Lake:
         for path in self._workshop.glob("*"):
             # Of an older version, or of a process that was killed as it began.
             is_old = time.time() - path.stat().st_mtime > _UNLOCKED_SECONDS
-            if is_old and not path.with_suffix(".lock").exists():
-                _remove(path)
+            is_hidden = path.name.startswith(".")
+            if is_old and (is_hidden or not path.with_suffix(".lock").exists()):
+                remove(path)
                 settled += 1
         return settled
 
@@ -114,19 +113,12 @@ class Lake:
         """An empty folder, and beside it a lock that is held as long as it is in use."""
         incoming = self._workshop / uuid.uuid4().hex
         self._workshop.mkdir(parents=True, exist_ok=True)
-        lock = incoming.with_suffix(".lock")
-        # Nobody may see the file before its lock is held.
-        hidden = incoming.with_suffix(".locking")
-        with hidden.open("w") as file:
-            with suppress(OSError):  # A shared folder may know no locks.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            hidden.replace(lock)
+        with locked(incoming.with_suffix(".lock")):
             try:
                 incoming.mkdir()
                 yield incoming
             finally:
                 shutil.rmtree(incoming, ignore_errors=True)
-                lock.unlink(missing_ok=True)
 
     def _swap(self, incoming: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +159,8 @@ _UNLOCKED_SECONDS = 24 * 3600
 """How long what has no lock may yet be in use."""
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

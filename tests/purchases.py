@@ -21,7 +21,14 @@ from orchestration.close.publish import Publication
 from orchestration.close.runner import close_month
 from orchestration.months import Month
 from orchestration.settings import Settings
-from tests.worlds import World, write_cur2, write_legacy, write_pods
+from tests.worlds import (
+    World,
+    a_pod_hour,
+    an_instance_hour,
+    write_cur2,
+    write_legacy,
+    write_pods,
+)
 
 OCTOBER = Month(2026, 10)
 PAYER, BUYER, USER = "111111111111", "222222222222", "333333333333"
@@ -35,22 +42,8 @@ def arn(block: str) -> str:
 
 
 def line(resource: str | None, cost: str, hour: dt.datetime, **more: Any) -> dict[str, Any]:
-    return {
-        "payer": PAYER,
-        "account": USER,
-        "type": "Usage",
-        "start": hour,
-        "usage": "1",
-        "resource_id": resource,
-        "usage_type": f"USW2-BoxUsage:{TYPE}",
-        "operation": "RunInstances",
-        "product_code": "AmazonEC2",
-        "family": "Compute Instance",
-        "instance_type": TYPE,
-        "unblended": cost,
-        "public": cost,
-        "carries": True,
-    } | more
+    usual = {"account": USER, "usage_type": f"USW2-BoxUsage:{TYPE}"}
+    return an_instance_hour(resource, TYPE, cost, hour, **(usual | more))
 
 
 def fee(
@@ -93,26 +86,17 @@ def in_block(
 
 
 def pod(instance: str, hour: dt.datetime, uid: str, gpus: float = 8.0) -> dict[str, Any]:
-    return {
-        "cluster_name": "prod",
-        "node_name": f"node-{instance}",
-        "instance_id": instance,
-        "usage_hour": hour,
-        "namespace": "train",
-        "pod_name": f"pod-{uid}",
-        "pod_uid": uid,
-        "workload_type": None,
-        "workload_name": None,
-        "deployment": None,
-        "bound_seconds": 3600,
-        "vcpu_requested": 4.0,
-        "memory_requested_gib": 16.0,
-        "vcpu_used": None,
-        "memory_used_gib": None,
-        "accelerators_requested": {"nvidia.com/gpu": gpus},
-        "accelerators_used": None,
-        "labels": {"team": "research"},
-    }
+    return a_pod_hour(
+        instance,
+        hour,
+        uid,
+        node_name=f"node-{instance}",
+        namespace="train",
+        vcpu_requested=4.0,
+        memory_requested_gib=16.0,
+        accelerators_requested={"nvidia.com/gpu": gpus},
+        labels={"team": "research"},
+    )
 
 
 class Closed:

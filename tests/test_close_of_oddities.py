@@ -14,7 +14,14 @@ from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import Settings
-from tests.worlds import START, World, write_cur2, write_pods
+from tests.worlds import (
+    START,
+    World,
+    a_pod_hour,
+    an_instance_hour,
+    write_cur2,
+    write_pods,
+)
 
 OCTOBER = Month(2026, 10)
 HOUR = START + dt.timedelta(days=3, hours=7)
@@ -23,45 +30,11 @@ HOUR = START + dt.timedelta(days=3, hours=7)
 def instance(
     instance_id: str, instance_type: str, cost: str, **more: Any
 ) -> dict[str, Any]:
-    return {
-        "payer": "111111111111",
-        "account": "222222222222",
-        "type": "Usage",
-        "start": HOUR,
-        "usage": "1",
-        "resource_id": instance_id,
-        "usage_type": f"BoxUsage:{instance_type}",
-        "operation": "RunInstances",
-        "product_code": "AmazonEC2",
-        "family": "Compute Instance",
-        "instance_type": instance_type,
-        "unblended": cost,
-        "public": cost,
-        "carries": True,
-    } | more
+    return an_instance_hour(instance_id, instance_type, cost, HOUR, **more)
 
 
 def pod(instance_id: str, uid: str, vcpu: float = 1.0, **more: Any) -> dict[str, Any]:
-    return {
-        "cluster_name": "prod",
-        "node_name": "node",
-        "instance_id": instance_id,
-        "usage_hour": HOUR,
-        "namespace": "ns",
-        "pod_name": f"pod-{uid}",
-        "pod_uid": uid,
-        "workload_type": None,
-        "workload_name": None,
-        "deployment": None,
-        "bound_seconds": 3600,
-        "vcpu_requested": vcpu,
-        "memory_requested_gib": 1.0,
-        "vcpu_used": None,
-        "memory_used_gib": None,
-        "accelerators_requested": {},
-        "accelerators_used": None,
-        "labels": {},
-    } | more
+    return a_pod_hour(instance_id, HOUR, uid, vcpu_requested=vcpu, **more)
 
 
 def close(folder: Path, world: World) -> Publication:

@@ -16,7 +16,7 @@ from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import Settings
-from tests.worlds import START, World, write_cur2, write_legacy, write_pods
+from tests.worlds import START, World, a_pod_hour, write_cur2, write_legacy, write_pods
 
 OCTOBER = Month(2026, 10)
 HOUR = START + dt.timedelta(days=4, hours=11)
@@ -72,26 +72,23 @@ def instance(cost: str, hour: dt.datetime = HOUR) -> dict[str, Any]:
 
 
 def pod(instance_id: str, uid: str, **more: Any) -> dict[str, Any]:
-    return {
-        "cluster_name": "llm-prod",
-        "node_name": "node",
-        "instance_id": instance_id,
-        "usage_hour": HOUR,
-        "namespace": "team-a",
-        "pod_name": "api-7d9f",
-        "pod_uid": uid,
-        "workload_type": "Deployment",
-        "workload_name": "api",
-        "deployment": "api",
-        "bound_seconds": 1800,
-        "vcpu_requested": 1.0,
-        "memory_requested_gib": 1.0,
-        "vcpu_used": 0.5,
-        "memory_used_gib": None,
-        "accelerators_requested": {},
-        "accelerators_used": None,
-        "labels": {"team": "search"},
-    } | more
+    return a_pod_hour(
+        instance_id,
+        HOUR,
+        uid,
+        **{
+            "cluster_name": "llm-prod",
+            "namespace": "team-a",
+            "pod_name": "api-7d9f",
+            "workload_type": "Deployment",
+            "workload_name": "api",
+            "deployment": "api",
+            "bound_seconds": 1800,
+            "vcpu_used": 0.5,
+            "labels": {"team": "search"},
+        }
+        | more,
+    )
 
 
 def case_lines() -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from dagster import DagsterRunStatus
 
 from orchestration.close import presence as presences_module
 from orchestration.close.ledger import latest, revisions, verify
-from orchestration.close.leftovers import clear
+from orchestration.close.leftovers import RUN_VARIABLE, clear
 from orchestration.close.presence import Presence, announced, presences
 from orchestration.close.publish import Publication
 from orchestration.close.runner import close_month
@@ -49,6 +49,7 @@ class Closing:
             "PODLEDGER_PODS": ",".join(self.settings.pods),
             "PODLEDGER_HOME": self.settings.remote or str(self.settings.home),
             "PODLEDGER_WORK": str(self.settings.work),
+            "PODLEDGER_LABELS": ",".join(self.settings.labels),
             "PYTHONPATH": str(PROJECT_DIR),
         }
 
@@ -94,7 +95,7 @@ class Closing:
 
 
 def processes_of(run_id: str) -> list[str]:
-    mark = f"_PODLEDGER_RUN_ID={run_id}".encode()
+    mark = f"{RUN_VARIABLE}={run_id}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -251,7 +252,7 @@ class TestWhoIsDead:
             os.utime(path, (0, 0))
             until = time.monotonic() + 30
             while path.stat().st_mtime == 0 and time.monotonic() < until:
-                time.sleep(0.01)
+                time.sleep(0.01)  # The heart beats in a thread, and tells nobody.
             assert path.stat().st_mtime > 0
 
     def test_a_file_that_is_damaged_is_nobody(self, tmp_path: Path) -> None:
@@ -405,20 +406,10 @@ def lines_of_a_close(closing: Closing, tmp_path: Path) -> list[str]:
 
 
 def killed_close(closing: Closing, after: int, more: float) -> str:
-    environment = closing.environment | {
-        "PODLEDGER_LABELS": ",".join(closing.settings.labels)
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "tests.closing", OCTOBER.label],
-        env=environment,
-        cwd=PROJECT_DIR,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    process = closing.start("-W", "ignore", "-m", "tests.closing", OCTOBER.label)
     read = [line for _, line in zip(range(after), process.stderr, strict=False)]
     files = list((closing.settings.home / "runs").glob("*.json"))
-    time.sleep(more)
+    time.sleep(more)  # The kill is to come at any moment, not at one that a line tells of.
     kill(process)
     assert len(files) == 1, f"it ended before line {after}: {read}"
     return json.loads(files[0].read_bytes())["run_id"]

@@ -89,9 +89,9 @@ def test_what_a_process_is_at_work_with_is_not_settled(lake, october):
 
 def test_what_has_no_lock_is_removed_when_it_is_a_day_old(lake):
     workshop = lake.root / ".incoming"
-    for name in ("new", "old", "old.locking"):
+    for name in ("new", "old", ".old.lock"):
         (workshop / name).mkdir(parents=True)
-    for name in ("old", "old.locking"):
+    for name in ("old", ".old.lock"):
         os.utime(workshop / name, (0, 0))
     assert lake.settle() == 2
     assert [path.name for path in workshop.iterdir()] == ["new"]

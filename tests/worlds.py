@@ -57,6 +57,59 @@ PAYERS = {
 ODD_NAMES = ["o'brien", 'say "hi"', "größe-模型", "x" * 253, "a,b\\c", "plain"]
 
 
+def an_instance_hour(
+    instance_id: str | None,
+    instance_type: str,
+    cost: str,
+    hour: dt.datetime,
+    /,
+    **more: Any,
+) -> dict[str, Any]:
+    """A line of a world: an instance's hour, at its On-Demand price but for ``more``."""
+    return {
+        "payer": "111111111111",
+        "account": "222222222222",
+        "type": "Usage",
+        "start": hour,
+        "usage": "1",
+        "resource_id": instance_id,
+        "usage_type": f"BoxUsage:{instance_type}",
+        "operation": "RunInstances",
+        "product_code": "AmazonEC2",
+        "family": "Compute Instance",
+        "instance_type": instance_type,
+        "unblended": cost,
+        "public": cost,
+        "carries": True,
+    } | more
+
+
+def a_pod_hour(
+    instance_id: str, hour: dt.datetime, uid: str, /, **more: Any
+) -> dict[str, Any]:
+    """A pod of a world: a small one that is there for the whole hour, but for ``more``."""
+    return {
+        "cluster_name": "prod",
+        "node_name": "node",
+        "instance_id": instance_id,
+        "usage_hour": hour,
+        "namespace": "ns",
+        "pod_name": f"pod-{uid}",
+        "pod_uid": uid,
+        "workload_type": None,
+        "workload_name": None,
+        "deployment": None,
+        "bound_seconds": 3600,
+        "vcpu_requested": 1.0,
+        "memory_requested_gib": 1.0,
+        "vcpu_used": None,
+        "memory_used_gib": None,
+        "accelerators_requested": {},
+        "accelerators_used": None,
+        "labels": {},
+    } | more
+
+
 @dataclass
 class World:
     """A month: bill lines, pod-hours, node-hours, and how they came about."""

@@ -1,8 +1,8 @@
 """Charts of a month as SVG, for where a picture says it faster than a table.
 
-Holds looks only; what is drawn comes from ``overview.py``, and ``drawing.py`` draws it, in
-a process of its own: the engine of the chart library is a browser's, and where it gets less
-memory than it reserves, it ends the process that it is in.
+Holds which colour is whose; what is drawn comes from ``overview.py``, and ``drawing.py``
+draws it, in a process of its own: the engine of the chart library is a browser's, and where
+it gets less memory than it reserves, it ends the process that it is in.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from typing import Any
 
 from orchestration.close.overview import OTHERS, UNALLOCATED, DayCost
 
-_WIDTH, _HEIGHT = 760, 260
-
 _COLOURS = ("#2f5d8c", "#5b9bb8", "#8fc1b5", "#d9a441", "#c4673a", "#8a4f7d")
 """Of the dearest namespaces, dearest first; told apart by eyes of every kind."""
 
 _GREYS = {OTHERS: "#b8bcc2", UNALLOCATED: "#e3e5e8"}
 _PATIENCE_SECONDS = 120
-_INK, _PALE_INK, _RULE = "#333940", "#555b63", "#eceef0"
 
 
 class NoChartError(Exception):
@@ -50,11 +47,6 @@ def daily_costs(days: Sequence[DayCost], basis: str) -> str:
             "title": f"USD a day, {basis.replace('_', ' ')}",
             "names": names,
             "colours": [colours[name] for name in names],
-            "ink": _INK,
-            "pale_ink": _PALE_INK,
-            "rule": _RULE,
-            "width": _WIDTH,
-            "height": _HEIGHT,
             "values": [
                 {
                     "day": f"{one.day:%d}",

@@ -13,6 +13,9 @@ from typing import Any
 
 import altair as alt
 
+_WIDTH, _HEIGHT = 760, 260
+_INK, _PALE_INK, _RULE = "#333940", "#555b63", "#eceef0"
+
 
 def draw(figure: dict[str, Any]) -> str:
     """Draw days from the left to the right, and names in them from the bottom up."""
@@ -33,17 +36,17 @@ def draw(figure: dict[str, Any]) -> str:
             ),
             order=alt.Order("layer:Q"),
         )
-        .properties(width=figure["width"], height=figure["height"])
+        .properties(width=_WIDTH, height=_HEIGHT)
         .configure(font="Helvetica, Arial, DejaVu Sans, sans-serif", background="white")
         .configure_view(strokeWidth=0)
         .configure_axis(
             domain=False,
-            gridColor=figure["rule"],
-            labelColor=figure["pale_ink"],
-            titleColor=figure["pale_ink"],
+            gridColor=_RULE,
+            labelColor=_PALE_INK,
+            titleColor=_PALE_INK,
             titleFontWeight="normal",
         )
-        .configure_legend(labelColor=figure["ink"], symbolType="square", labelLimit=220)
+        .configure_legend(labelColor=_INK, symbolType="square", labelLimit=220)
     )
     svg = io.StringIO()
     chart.save(svg, format="svg")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,8 +19,9 @@ import duckdb
 from dagster import DagsterRunStatus
 
 from orchestration.close.presence import Presence, forget, presences
+from orchestration.duck import remove_database, write_ahead_log
 from orchestration.instance import WAREHOUSE_POOL
-from orchestration.lake import Lake
+from orchestration.lake import Lake, remove
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 RUN_VARIABLE = "_PODLEDGER_RUN_ID"
@@ -106,15 +106,15 @@ def _end_run(instance: dg.DagsterInstance, run_id: str, message: str) -> Iterato
     if run and run.status not in _ENDED:
         instance.report_run_failed(run, message)
         yield "a run that Dagster held for running"
-    if instance.event_log_storage.supports_global_concurrency_limits:
-        is_held = run_id in _holders(instance)
+    if run_id in _holders(instance):
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-        if is_held:
-            yield f"a slot of the pool {WAREHOUSE_POOL}"
+        yield f"a slot of the pool {WAREHOUSE_POOL}"
 
 
 def _holders(instance: dg.DagsterInstance) -> set[str]:
     """Runs that hold or wait for a slot of the warehouse's pool."""
+    if not instance.event_log_storage.supports_global_concurrency_limits:
+        return set()
     found = instance.event_log_storage.get_concurrency_info(WAREHOUSE_POOL)
     return {
         *(slot.run_id for slot in found.claimed_slots),
@@ -130,7 +130,7 @@ def _abandoned(
     An older version of podledger left none, and so does a run that ends as it begins.
     """
     found = []
-    candidates = {run_id: instance.get_run_by_id(run_id) for run_id in _in_pool(instance)}
+    candidates = {run_id: instance.get_run_by_id(run_id) for run_id in _holders(instance)}
     for job in ("monthly_close", "daily_refresh"):
         filters = dg.RunsFilter(
             job_name=job, statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -154,17 +154,11 @@ def _abandoned(
     return found
 
 
-def _in_pool(instance: dg.DagsterInstance) -> set[str]:
-    if not instance.event_log_storage.supports_global_concurrency_limits:
-        return set()
-    return _holders(instance)
-
-
 def _remove_dbt_folders(run_id: str) -> Iterator[str]:
     # dagster-dbt names them by step, the first digits of the run, and a number.
     folders = list((DBT_PROJECT_DIR / "target").glob(f"*-{run_id[:7]}-*"))
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     if folders:
         yield "dbt's folders"
 
@@ -178,10 +172,7 @@ def _remove_unfinished(settings: Settings) -> Iterator[str]:
     revisions = list(settings.published.glob("billing_month=*/.incoming-*"))
     samples = list((settings.home / "sample").glob(".*"))
     for path in (*scratch, *revisions, *samples):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
     if scratch:
         yield "scratch"
     if revisions:
@@ -192,14 +183,12 @@ def _remove_unfinished(settings: Settings) -> Iterator[str]:
 
 def _mend_warehouse(warehouse: Path) -> Iterator[str]:
     """Let DuckDB take up what was written last, or have the warehouse made again."""
-    log = warehouse.with_name(f"{warehouse.name}.wal")
-    if not log.exists():
+    if not write_ahead_log(warehouse).exists():
         return
     try:
         duckdb.connect(str(warehouse)).close()
     except duckdb.Error as error:
         if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
             return  # Somebody looks at it, so it is well.
-        warehouse.unlink(missing_ok=True)
-        log.unlink(missing_ok=True)
+        remove_database(warehouse)
         yield "a damaged warehouse, which is made again from the lake"

@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestration.locks import locked, try_lock
 
 _HEARTBEAT_SECONDS = 30.0
 
@@ -75,13 +76,7 @@ def announced(home: Path, presence: Presence) -> Iterator[None]:
     """Say below a home that a run works, for as long as it does."""
     path = _path(home, presence.run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Nobody may see the file before its lock is held.
-    hidden = path.with_name(f".{path.name}")
-    with hidden.open("w", encoding="utf-8") as file:
-        _try_lock(file)
-        file.write(presence.model_dump_json(indent=2) + "\n")
-        file.flush()
-        hidden.replace(path)
+    with locked(path, presence.model_dump_json(indent=2) + "\n"):
         ended = threading.Event()
         heart = threading.Thread(target=_beat, args=(path, ended), daemon=True)
         heart.start()
@@ -90,7 +85,6 @@ def announced(home: Path, presence: Presence) -> Iterator[None]:
         finally:
             ended.set()
             heart.join()
-            path.unlink(missing_ok=True)
 
 
 def presences(home: Path) -> tuple[list[Presence], list[Presence]]:
@@ -135,22 +129,11 @@ def _by_age(found: list[Presence]) -> list[Presence]:
 
 def _is_held(path: Path, presence: Presence) -> bool:
     with path.open("r", encoding="utf-8") as file:
-        is_free = _try_lock(file)
+        is_free = try_lock(file)
         if is_free and presence.host == socket.gethostname():
             return False
         age = time.time() - os.fstat(file.fileno()).st_mtime
         return is_free is False or age < _SILENCE.total_seconds()
-
-
-def _try_lock(file: IO[str]) -> bool | None:
-    """Whether the lock was free, and is held now; None where there are no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _beat(path: Path, ended: threading.Event) -> None:

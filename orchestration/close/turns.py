@@ -143,6 +143,7 @@ class _Patience:
             self._tell(
                 f"Warning: waiting for {whom}, at most {self._minutes:g} minutes: {why}."
             )
+        # The other may be on another machine, or die: nothing tells when it is done.
         time.sleep(min(_POLL_SECONDS, max(0.0, self._until - time.monotonic())))
 
 

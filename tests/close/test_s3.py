@@ -336,13 +336,18 @@ def test_of_two_publishers_at_once_the_second_is_told_and_overwrites_nothing(
     assert objects(s3, FIRST) == kept
 
 
-def test_while_another_publishes_other_figures_one_waits_until_its_claim_has_lapsed(
-    s3: Any, machine: Callable[[str], ClosedWorld], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def lose_the_line(world: ClosedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publish, and be cut off before the last file: a claim and some objects are left."""
     with monkeypatch.context() as killed:
         failing(killed, "remainder.parquet", LOST)
         with pytest.raises(PodledgerError, match="Could not connect"):
-            published(machine("a"))
+            published(world)
+
+
+def test_while_another_publishes_other_figures_one_waits_until_its_claim_has_lapsed(
+    s3: Any, machine: Callable[[str], ClosedWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_line(machine("a"), monkeypatch)
     left = objects(s3, FIRST)
     rival = machine("b")
     rival.sql("update fct_unallocated set cluster_name = 'other'")
@@ -362,10 +367,7 @@ def test_a_claim_that_a_run_of_this_machine_left_is_passed_over_at_once(
     s3: Any, machine: Callable[[str], ClosedWorld], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process at a time may publish here, so it was killed. Its figures were others."""
-    with monkeypatch.context() as killed:
-        failing(killed, "remainder.parquet", LOST)
-        with pytest.raises(PodledgerError, match="Could not connect"):
-            published(machine("a"))
+    lose_the_line(machine("a"), monkeypatch)
     left = objects(s3, FIRST)
     machine("a").sql("update fct_unallocated set cluster_name = 'other'")
     passed = published(machine("a"))
