@@ -18,6 +18,7 @@ from orchestration.settings import Settings
 from tests.purchases import purchases
 from tests.spark_server import SparkServer
 from tests.test_close_of_hosts_and_clusters import hosts_and_clusters
+from tests.test_close_of_tagged_remainder import tagged
 from tests.test_fargate import WORLD as FARGATE
 from tests.test_fargate import close as close_fargate
 from tests.test_fargate import of_fargate
@@ -63,7 +64,7 @@ def test_pods_on_fargate_are_published_with_the_same_rows(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [purchases, hosts_and_clusters])
+@pytest.mark.parametrize("world", [purchases, hosts_and_clusters, tagged])
 def test_what_is_bought_ahead_or_as_a_whole_is_published_with_the_same_rows(
     connected: SparkServer, tmp_path: Path, world: Callable[[Path], Settings]
 ) -> None:

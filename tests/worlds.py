@@ -494,6 +494,14 @@ _TAGS = {
     "user_elbv2_k8s_aws_cluster": "user:elbv2.k8s.aws/cluster",
     "user_service_k8s_aws_stack": "user:service.k8s.aws/stack",
     "user_ingress_k8s_aws_stack": "user:ingress.k8s.aws/stack",
+    "user_ingress_k8s_aws_cluster": "user:ingress.k8s.aws/cluster",
+    "user_kubernetes_io_cluster_prod_east": "user:kubernetes.io/cluster/Prod-East",
+    "user_kubernetes_io_cluster_old": "user:kubernetes.io/cluster/old",
+    "user_kubernetes_io_cluster_name": "user:kubernetes.io/cluster-name",
+    "user_kubernetes_io_service_name": "user:kubernetes.io/service-name",
+    "user_kubernetes_io_namespace": "user:kubernetes.io/namespace",
+    "user_kubernetes_io_ingress_name": "user:kubernetes.io/ingress-name",
+    "aws_eks_cluster_name": "aws:eks:cluster-name",
 }
 """Tags as CUR 2.0 spells them, and as a legacy report does."""
 

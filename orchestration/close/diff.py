@@ -6,7 +6,7 @@ order in a file, and how the file is compressed, carry no meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -188,8 +188,42 @@ def _file_differences(
                 )
         if list(ours) != list(theirs) and ours.keys() == theirs.keys():
             yield f"{name}: the columns are in another order"
+        shared = [column for column in ours if column in theirs]
+        if ours.keys() != theirs.keys() and all(ours[c] == theirs[c] for c in shared):
+            yield from _shared_differences(connection, name, a, b, shared)
         return
     yield from _row_differences(connection, name, a, b)
+
+
+def _shared_differences(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    a: Path,
+    b: Path,
+    shared: Sequence[str],
+) -> Iterator[str]:
+    """What the columns that both files have add up to otherwise.
+
+    A revision of an earlier podledger has fewer columns, and so one row for several.
+    """
+    described = {
+        column: type_
+        for column, type_, *_ in connection.execute(
+            f"describe from {parquet(a)}"
+        ).fetchall()
+    }
+    money = [column for column in shared if described[column].startswith("DECIMAL")]
+    key = [column for column in shared if column not in money]
+    if not (money and key):
+        return
+    for side, path in (("A", a), ("B", b)):
+        connection.execute(
+            f"create or replace temp table shared_of_{side} as"
+            f" select {', '.join([*key, *(f'sum({c}) as {c}' for c in money)])}"
+            f" from {parquet(path)} group by {', '.join(key)}"
+        )
+    names = {side: f"shared_of_{side}" for side in ("A", "B")}
+    yield from _bag_differences(connection, name, names, key)
 
 
 def _columns(path: Path) -> dict[str, str]:
@@ -202,6 +236,15 @@ def _row_differences(
 ) -> Iterator[str]:
     """Rows that one file has more often than the other, and what money they carry."""
     files = {"A": parquet(a), "B": parquet(b)}
+    yield from _bag_differences(connection, name, files, _key(name, _columns(a)))
+
+
+def _bag_differences(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    files: dict[str, str],
+    key: Sequence[str],
+) -> Iterator[str]:
     for side, other in (("A", "B"), ("B", "A")):
         connection.execute(
             f"create or replace temp table only_in_{side} as"
@@ -215,7 +258,6 @@ def _row_differences(
         return
     yield f"{name}: {counts['A']:,} rows are only in A, {counts['B']:,} only in B"
     yield from _money_differences(connection, name, files)
-    key = _key(name, _columns(a))
     for side in files:
         rows = connection.execute(
             f"select {', '.join(key)} from only_in_{side} order by all limit {_EXAMPLES}"
@@ -249,5 +291,5 @@ def _key(name: str, columns: dict[str, str]) -> list[str]:
     """What a row is told by: its table's key, else all that it has."""
     for table in TABLES:
         if name.partition("/")[0].removesuffix(".parquet") == table.name:
-            return list(table.order_by)
+            return [column for column in table.order_by if column.split(":")[0] in columns]
     return list(columns)

@@ -8,10 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from orchestration.close.contract import REMAINDER
 from orchestration.close.diff import compare
 from orchestration.close.publish import publish
 from orchestration.close.warehouse import parquet
 from orchestration.errors import PodledgerError
+from orchestration.schemas import BASES
 from tests.close.conftest import ClosedWorld
 
 
@@ -99,6 +101,36 @@ def test_columns_are_compared_by_name_type_and_order(pair: tuple[Path, Path]) ->
         "controls.parquet: the column is_passed is bool in A and string in B",
         "controls.parquet: the column evidence is string in A and not there in B",
     ]
+
+
+NEW = tuple(REMAINDER.columns)[8:]
+"""Columns that the remainder did not have at first."""
+
+
+def test_a_revision_from_before_a_table_had_more_columns_is_compared_by_the_old_ones(
+    pair: tuple[Path, Path],
+) -> None:
+    before, path = (folder / "remainder.parquet" for folder in pair)
+    before.chmod(0o644)
+    rewrite(before, f"select * exclude ({', '.join(NEW)})")
+    none = ", ".join(f"0::decimal(38, 10) as {basis}_usd" for basis in BASES)
+    rewrite(
+        path,
+        f"select * replace ({none}, 'search' as namespace) from {parquet(path)}"
+        " union all select *",
+    )
+    told = [f"remainder.parquet: the column {name} is not there in A" for name in NEW]
+    found = differences(pair)
+    assert [line.partition(" and ")[0] for line in found] == told
+    rewrite(
+        path, "select * replace ((amortized_usd + 1)::decimal(38, 10) as amortized_usd)"
+    )
+    found = differences(pair)[len(NEW) :]
+    assert found[:2] == [
+        "remainder.parquet: 2 rows are only in A, 2 only in B",
+        "remainder.parquet: amortized_usd adds up to 15.00 in A, 19.00 in B",
+    ]
+    assert all("category tax" in line for line in found[2:])
 
 
 def test_totals_in_the_manifest_are_compared(pair: tuple[Path, Path]) -> None:

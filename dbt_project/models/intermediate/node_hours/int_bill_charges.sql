@@ -35,8 +35,8 @@ hyperpod_hours as (
 {% set facts = [
     'billing_month', 'payer_account_id', 'usage_account_id', 'region_code', 'line_type',
     'product_code', 'product_family', 'usage_type', 'operation', 'resource_id',
-    'usage_started_at', 'usage_amount', 'product', 'resource_tags', 'carries_pod',
-    'is_of_reservation',
+    'usage_started_at', 'usage_ended_at', 'usage_amount', 'product', 'resource_tags',
+    'carries_pod', 'is_of_reservation',
     'capacity_reservation_id', 'capacity_reservation_status', 'is_capacity_block_fee',
     'instance_type', 'usage_type_prefix', 'node_component', 'node_instance_id',
 ] -%}
@@ -83,6 +83,7 @@ parts as (
         null::string as operation,
         instance_id as resource_id,
         usage_hour as usage_started_at,
+        usage_hour + interval 1 hour as usage_ended_at,
         0::decimal(38, 18) as usage_amount,
         {{ no_tags() }} as product,
         {{ no_tags() }} as resource_tags,
@@ -102,9 +103,12 @@ parts as (
         0::decimal(38, 10) as public_on_demand_usd
     from block_hours
     union all
-    {% for relation, component, product, usage_type in [
-        ('host_hours', 'host', 'AmazonEC2', 'HostUsage'),
-        ('hyperpod_hours', 'instance', 'AmazonSageMaker', 'Cluster'),
+    {% for relation, component, product, usage_type, resource in [
+        (
+            'host_hours', 'host', 'AmazonEC2', 'HostUsage',
+            'coalesce(instance_id, host_id)',
+        ),
+        ('hyperpod_hours', 'instance', 'AmazonSageMaker', 'Cluster', 'instance_id'),
     ] -%}
     select
         billing_month,
@@ -116,8 +120,9 @@ parts as (
         null::string as product_family,
         '{{ usage_type }}' as usage_type,
         null::string as operation,
-        instance_id as resource_id,
+        {{ resource }} as resource_id,
         usage_hour as usage_started_at,
+        usage_hour + interval 1 hour as usage_ended_at,
         {{ hours_of('usage_seconds') }} as usage_amount,
         {{ no_tags() }} as product,
         {{ no_tags() }} as resource_tags,

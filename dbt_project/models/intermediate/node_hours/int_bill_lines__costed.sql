@@ -108,6 +108,7 @@ flagged as (
         operation,
         resource_id,
         usage_started_at,
+        usage_ended_at,
         usage_amount,
         product,
         resource_tags,

@@ -308,6 +308,7 @@ final as (
         usage_hour,
         claimant as instance_id,
         claimant_type as instance_type,
+        case when is_left then claimant end as host_id,
         -- What is left of a host offers that part of its hour.
         case
             when is_left
@@ -331,6 +332,7 @@ final as (
         usage_hour,
         case when largest_type is not null then host_id end as instance_id,
         largest_type as instance_type,
+        host_id,
         host_seconds as usage_seconds,
         {% for basis in bases() -%}
         {{ basis }}_usd{{ ',' if not loop.last }}

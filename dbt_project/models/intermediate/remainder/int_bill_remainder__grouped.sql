@@ -14,13 +14,9 @@ reservations as (
 
 ),
 
-entered_reservations as (
+pod_hours as (
 
-    select
-        billing_month,
-        capacity_reservation_id,
-        {{ label_entries('tags') }} as tag_entries
-    from reservations
+    select * from {{ ref('stg_k8s__pod_hours') }}
 
 ),
 
@@ -29,8 +25,8 @@ tagged_reservations as (
     select
         billing_month,
         capacity_reservation_id,
-        {{ map_of_entries('tag_entries') }} as tags -- noqa: PRS
-    from entered_reservations
+        {{ tagged_owner('tags', tag_in_json) }} as owner
+    from reservations
 
 ),
 
@@ -79,19 +75,32 @@ categorized as (
 
 ),
 
--- What was bought beside the hour has no tags of its own in the bill's parts.
-tagged as (
+named as (
 
     select
         categorized.*,
+        -- What is billed by the month, like tax, has no day.
         case
-            when cardinality(categorized.resource_tags) > 0
-                then categorized.resource_tags
-            else coalesce(tagged_reservations.tags, {{ no_tags() }})
-        end as tags,
-        {{ regexp_extract(
-            'categorized.resource_id', ':eks:[^:]*:[^:]*:cluster/([^/]+)$', 1
-        ) }} as cluster_in_arn,
+            when
+                categorized.usage_ended_at
+                <= categorized.usage_started_at::date::timestamp + interval 1 day
+                then categorized.usage_started_at::date
+        end as usage_date,
+        coalesce(
+            {{ regexp_extract('categorized.resource_id', cluster_in_arn(), 1) }},
+            {{ tagged_cluster('categorized.resource_tags') }}
+        ) as told_cluster_name,
+        {{ cluster_in_key('categorized.resource_tags') }} as cluster_key,
+        coalesce(
+            {{ tagged_namespace('categorized.resource_tags') }},
+            {{ regexp_extract('categorized.resource_id', pod_arn(), 3) }}
+        ) as namespace,
+        {{ tagged_object('categorized.resource_tags') }} as object_name,
+        -- A block's idle hours have no tags on the bill, and a reservation may have none.
+        coalesce(
+            {{ tagged_owner('categorized.resource_tags', user_tag) }},
+            tagged_reservations.owner
+        ) as owner,
         case
             when
                 categorized.category in (
@@ -101,10 +110,15 @@ tagged as (
                     coalesce(
                         categorized.capacity_reservation_id, categorized.resource_id
                     )
-            when
-                categorized.category = 'ebs'
-                or categorized.resource_id like '%:loadbalancer/%'
-                then categorized.resource_id
+            when categorized.category = 'ebs' then categorized.resource_id
+            when categorized.category = 'other_services'
+                then coalesce(
+                    {{ host_id() | replace('resource_id', 'categorized.resource_id') }},
+                    case
+                        when categorized.resource_id like '%:loadbalancer/%'
+                            then categorized.resource_id
+                    end
+                )
         end as kept_resource_id
     from categorized
     left join tagged_reservations
@@ -115,41 +129,61 @@ tagged as (
 
 ),
 
-named as (
-
-    select
-        *,
-        coalesce(cluster_in_arn, {{ tagged_cluster('tags') }}) as told_cluster_name,
-        {{ cluster_in_key('tags') }} as cluster_key,
-        {{ tagged_namespace('tags') }} as namespace,
-        {{ owner_hint('tags') }} as owner_hint
-    from tagged
-
-),
-
--- Names as they are written, by how a tag's key spells them, if that is one name.
+-- Names as they are written, by how a tag's key spells them: null if that is not one name.
 clusters as (
 
     select
         billing_month,
-        {{ as_in_key('told_cluster_name') }} as cluster_key,
-        min(told_cluster_name) as cluster_name
-    from named
-    where told_cluster_name is not null
-    group by billing_month, {{ as_in_key('told_cluster_name') }}
-    having count(distinct told_cluster_name) = 1
+        {{ as_in_key('cluster_name') }} as cluster_key,
+        case
+            when min(cluster_name) = max(cluster_name) then min(cluster_name)
+        end as cluster_name
+    from (
+        select
+            billing_month,
+            told_cluster_name as cluster_name
+        from named
+        union all
+        select
+            billing_month,
+            cluster_name
+        from pod_hours
+    ) as written
+    where cluster_name is not null
+    group by billing_month, {{ as_in_key('cluster_name') }}
 
 ),
 
--- Where there are too many ids for a reader, they are summed.
-id_counts as (
+found as (
+
+    select
+        named.*,
+        case
+            when named.told_cluster_name is not null then named.told_cluster_name
+            when clusters.cluster_key is null then named.cluster_key
+            else clusters.cluster_name
+        end as cluster_name
+    from named
+    left join clusters
+        on
+            named.billing_month = clusters.billing_month
+            and named.cluster_key = clusters.cluster_key
+
+),
+
+-- Where there are too many for a reader, they are summed.
+counts as (
 
     select
         billing_month,
         payer_account_id,
         category,
-        count(distinct kept_resource_id) <= {{ most_resource_ids() }} as is_few
-    from named
+        count(distinct kept_resource_id) <= {{ most_resource_ids() }} as has_few_resources,
+        count(
+            distinct coalesce(cluster_name, '')
+            || '/' || coalesce(namespace, '') || '/' || object_name
+        ) <= {{ most_resource_ids() }} as has_few_objects
+    from found
     group by billing_month, payer_account_id, category
 
 ),
@@ -157,33 +191,29 @@ id_counts as (
 detailed as (
 
     select
-        named.billing_month,
-        named.payer_account_id,
-        named.usage_account_id,
-        named.region_code,
-        named.category,
-        named.line_type,
-        named.usage_started_at::date as usage_date,
-        named.product_code,
-        coalesce(named.told_cluster_name, clusters.cluster_name, named.cluster_key)
-            as cluster_name,
-        named.namespace,
-        named.owner_hint,
-        case when id_counts.is_few then named.kept_resource_id end as resource_id,
-        named.instance_type,
+        found.billing_month,
+        found.payer_account_id,
+        found.usage_account_id,
+        found.region_code,
+        found.category,
+        found.line_type,
+        found.usage_date,
+        found.product_code,
+        found.cluster_name,
+        found.namespace,
+        coalesce(case when counts.has_few_objects then found.object_name end, found.owner)
+            as owner_hint,
+        case when counts.has_few_resources then found.kept_resource_id end as resource_id,
+        found.instance_type,
         {% for basis in bases() -%}
-        named.{{ basis }}_usd{{ ',' if not loop.last }}
+        found.{{ basis }}_usd{{ ',' if not loop.last }}
         {% endfor %}
-    from named
-    inner join id_counts
+    from found
+    inner join counts
         on
-            named.billing_month = id_counts.billing_month
-            and named.payer_account_id = id_counts.payer_account_id
-            and named.category = id_counts.category
-    left join clusters
-        on
-            named.billing_month = clusters.billing_month
-            and named.cluster_key = clusters.cluster_key
+            found.billing_month = counts.billing_month
+            and found.payer_account_id = counts.payer_account_id
+            and found.category = counts.category
 
 ),
 

@@ -34,6 +34,7 @@ renamed as (
 
         ---------- timestamps
         line_item_usage_start_date as usage_started_at,
+        line_item_usage_end_date as usage_ended_at,
 
         ---------- quantities
         line_item_usage_amount as usage_amount,
