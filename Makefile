@@ -26,7 +26,7 @@ $(VENV)/.setup: requirements.lock pyproject.toml
 	@$(UV) --require-hashes -r requirements.lock
 	@$(UV) --no-deps -e .
 	@$(BIN)/python -m orchestration.split.compile
-	@$(BIN)/python -c "from orchestration.dbt import manifest_path; manifest_path()"
+	@$(BIN)/python -c "from orchestration.engines.dbt.project import manifest_path; manifest_path()"
 	@touch $@
 
 test-setup: $(VENV)/.test-setup ## add what the tests and checks need

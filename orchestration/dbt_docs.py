@@ -16,8 +16,9 @@ from typing import Any
 from dagster import AssetKey
 
 from orchestration.close.runner import close_month
-from orchestration.dbt import DBT_EXECUTABLE, Translator, dbt_environment, project
 from orchestration.definitions import defs
+from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, project
+from orchestration.engines.dbt.translator import Translator
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import DBT_PROJECT_DIR, Settings

@@ -16,7 +16,7 @@ from orchestration.close.jobs import daily_refresh, monthly_close
 from orchestration.close.presence import Presence
 from orchestration.close.schedules import daily_refresh_schedule, monthly_close_schedule
 from orchestration.close.turns import taking_turns
-from orchestration.dbt import dbt_resource
+from orchestration.engines.dbt.in_process import dbt_resource
 from orchestration.inventory.assets import inventory, ownership
 from orchestration.months import Month
 from orchestration.settings import Settings

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from orchestration.close.publish import Publication, publish
-from orchestration.dbt import DBT_EXECUTABLE, dbt_environment, window
+from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, window
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
 from orchestration.settings import DBT_PROJECT_DIR, Settings

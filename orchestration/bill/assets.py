@@ -13,7 +13,7 @@ from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
 from orchestration.bill.reservations import write_reserved
-from orchestration.dbt import source_schema
+from orchestration.engines.dbt.project import source_schema
 from orchestration.inputs import resolve_inputs
 from orchestration.lake import Lake
 from orchestration.metadata import money, table

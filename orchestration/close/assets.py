@@ -14,7 +14,9 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from orchestration.close import glance
 from orchestration.close.overview import read_overview
 from orchestration.close.publish import publish
-from orchestration.dbt import Translator, build_models, manifest_path
+from orchestration.engines.dbt.build import build_models
+from orchestration.engines.dbt.project import manifest_path
+from orchestration.engines.dbt.translator import Translator
 from orchestration.instance import WAREHOUSE_POOL
 from orchestration.metadata import table
 from orchestration.partitions import billing_months, month_of, one_month_a_run

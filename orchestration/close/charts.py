@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from orchestration.close.overview import OTHERS, UNALLOCATED, DayCost
@@ -61,11 +62,17 @@ def daily_costs(days: Sequence[DayCost], basis: str) -> str:
 
 
 def _draw(figure: dict[str, Any]) -> str:
+    return _drawn(json.dumps(figure))
+
+
+# A close shows the same picture on two assets, and the library takes a second to load.
+@lru_cache(maxsize=4)
+def _drawn(figure: str) -> str:
     command = [sys.executable, "-m", "orchestration.close.drawing"]
     try:
         done = subprocess.run(
             command,
-            input=json.dumps(figure).encode(),
+            input=figure.encode(),
             capture_output=True,
             timeout=_PATIENCE_SECONDS,
             check=False,

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.dbt import source_schema
+from orchestration.engines.dbt.project import source_schema
 from orchestration.inputs import resolve_inputs
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.owners import ingest_ownership

@@ -12,13 +12,13 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.close.figures import UNKNOWN
-from orchestration.dbt import (
-    Translator,
-    build_models,
+from orchestration.engines.dbt.build import build_models
+from orchestration.engines.dbt.project import (
     discard_old_warehouse,
     manifest_path,
     source_schema,
 )
+from orchestration.engines.dbt.translator import Translator
 from orchestration.instance import WAREHOUSE_POOL
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake import Lake

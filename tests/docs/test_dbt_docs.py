@@ -11,8 +11,8 @@ import pytest
 
 from orchestration import schemas
 from orchestration.close.publish import Publication
-from orchestration.dbt import manifest_path
 from orchestration.dbt_docs import build_page, connect_sources
+from orchestration.engines.dbt.project import manifest_path
 from orchestration.errors import PodledgerError
 from orchestration.inventory.owners import OWNERSHIP
 from orchestration.settings import Settings

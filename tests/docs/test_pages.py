@@ -11,6 +11,7 @@ from typer.main import get_command
 from orchestration.cli import app
 from orchestration.close.publish import Publication
 from orchestration.settings import PROJECT_DIR, Settings
+from tests.purchases import RESERVED, SIZED, Closed
 from tests.worlds import PAYERS
 
 PAGES = sorted(
@@ -51,14 +52,20 @@ def test_every_setting_and_command_that_a_page_names_exists(page: Path) -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.M)) <= targets
 
 
+QUERIES = re.findall(
+    r"^```sql\n(.*?)^```",
+    (PROJECT_DIR / "docs" / "close.md").read_text(),
+    flags=re.M | re.S,
+)
+"""Of the page on the close: for auditors, and of whom to ask about idle reservations."""
+
+
 def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
     closed_world: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (PROJECT_DIR / "docs" / "close.md").read_text()
-    (query,) = re.findall(r"^```sql\n(.*?)^```", page, flags=re.M | re.S)
     home = closed_world.path.parents[2]
     monkeypatch.chdir(home)
-    audited = duckdb.sql(query).fetchall()
+    audited = duckdb.sql(QUERIES[0]).fetchall()
     assert [payer for payer, *_ in audited] == sorted(PAYERS)
     for payer, published, billed, difference in audited:
         assert isinstance(difference, Decimal)
@@ -68,6 +75,21 @@ def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
             f" '{home.parent}/{payer}/**/*.parquet'"
         ).fetchall()[0][0]
         assert float(billed) == pytest.approx(float(exported), abs=1e-9)
+
+
+def test_the_query_of_idle_reservations_finds_those_that_the_remainder_has(
+    closed_purchases: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = closed_purchases.path
+    query = QUERIES[1].replace("published/billing_month=2026-10/revision=001", str(folder))
+    found = {(hint, id_): usd for hint, _, id_, _, usd in duckdb.sql(query).fetchall()}
+    assert found["team/vision", RESERVED] == Decimal("98.32")
+    assert found["team/llm", SIZED] > 0
+    (idle,) = duckdb.sql(
+        f"select sum(amortized_usd) from '{folder}/remainder.parquet'"
+        " where category = 'unused_capacity_reservations'"
+    ).fetchall()[0]
+    assert sum(found.values()) == idle
 
 
 def test_decisions_are_numbered_in_a_row() -> None:

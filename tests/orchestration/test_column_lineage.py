@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.column_lineage import trace_columns
-from orchestration.dbt import manifest_path
 from orchestration.definitions import defs
+from orchestration.engines.dbt.lineage import trace_columns
+from orchestration.engines.dbt.project import manifest_path
 
 SPECS = {spec.key: spec for spec in defs.resolve_all_asset_specs()}
 LINEAGES = {

@@ -1,0 +1,1 @@
+"""What SQL runs on: dbt, and what Dagster needs to know of it."""
