@@ -91,10 +91,15 @@ def close(
     if as_json:
         _print_json({**summary.as_json(), "is_new": publication.is_new})
         return
-    if not publication.is_new:
+    if publication.is_reproduced:
         headline = (
-            f"{when} is unchanged: the same deliveries, inventory, method and code as"
-            f" revision {publication.revision}, which stays"
+            f"{when} is unchanged: another version of podledger made the figures of"
+            f" revision {publication.revision} again, and they are the same"
+        )
+    elif not publication.is_new:
+        headline = (
+            f"{when} is unchanged: the same deliveries, inventory and method as revision"
+            f" {publication.revision}, which stays"
         )
     elif publication.replaces is not None:
         headline = (

@@ -94,6 +94,7 @@ def published_month(
             "dagster/uri": publication.address,
             "bill_revision": publication.revision,
             "is_new": publication.is_new,
+            "is_reproduced": publication.is_reproduced,
             "method_version": manifest.method_version,
             "deliveries": table(
                 ("export", "layout", "delivery", "files"),

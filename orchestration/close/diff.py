@@ -79,7 +79,41 @@ def compare(a: Path, b: Path, progress: Callable[[str], None]) -> Iterator[str]:
         if not (folder / MANIFEST_NAME).is_file():
             raise _no_revision(str(folder))
     yield from _manifest_differences(read_manifest(a), read_manifest(b))
-    names = sorted(_files(a) | _files(b))
+    yield from _all_differences(a, b, sorted(_files(a) | _files(b)), progress)
+
+
+def compare_with_unpublished(
+    revision: Revision,
+    folder: Path,
+    manifest: Manifest,
+    progress: Callable[[str], None],
+) -> Iterator[str]:
+    """Compare a revision with what would be the next: what it says, and every file.
+
+    Args:
+        revision: A published one; of one in S3, files are copied only if they differ.
+        folder: With the parts of the next, sealed.
+        manifest: What it would say of itself.
+        progress: Called with one line for work that takes a while.
+
+    Yields:
+        Every difference, as one line.
+
+    Raises:
+        PodledgerError: A file of the revision is missing or damaged.
+    """
+    yield from _manifest_differences(revision.manifest, manifest)
+    known = set(revision.manifest.files)
+    other = [file for file in manifest.files if file not in known]
+    new = {file.path for file in manifest.files}
+    paths = {file.path for file in other} | ({file.path for file in known} - new)
+    bring(revision, [file for file in known if file.path in paths])
+    yield from _all_differences(revision.path, folder, sorted(paths), progress)
+
+
+def _all_differences(
+    a: Path, b: Path, names: Sequence[str], progress: Callable[[str], None]
+) -> Iterator[str]:
     with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
         for name in names:
             missing = [folder for folder in (a, b) if not (folder / name).is_file()]

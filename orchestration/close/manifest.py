@@ -114,8 +114,8 @@ class MissingBasis(_Record):
 class Manifest(_Record):
     """One revision of one month: what it was made from, and what it holds.
 
-    ``fingerprint`` is the digest of everything that the figures follow from; two
-    revisions of a month never share the one that they were made from in succession.
+    ``fingerprint`` is the digest of everything that the figures follow from but the code.
+    Revisions that were published before it was so have one that covers the code too.
     ``ownership_sha256`` is that of the entries in force, whatever their file looks like;
     ``reservations_sha256`` that of the reservations and Dedicated Hosts, and
     ``capacity_block_fees_sha256`` that of the fees of Capacity Blocks, those of earlier

@@ -1,8 +1,8 @@
 """What a month's figures were made from: deliveries, inventory, method and code.
 
 Holds the reading of ``raw/bill_files``, ``raw/inventory_files``, ``raw/ownership`` and what
-was bought ahead of time, the version of the code, and the fingerprint over all of it that
-decides whether a revision is a new one.
+was bought ahead of time, the version of the code, and the fingerprint of all but the code:
+two closes with one fingerprint differ only if podledger changed what it makes of the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from orchestration.close.manifest import DeliveredFile, Delivery, InventoryFile
+from orchestration.close.manifest import (
+    DeliveredFile,
+    Delivery,
+    InventoryFile,
+    Manifest,
+)
 from orchestration.errors import PodledgerError
 from orchestration.lake import Lake
 from orchestration.months import Month
@@ -29,7 +34,7 @@ _CODE = (
     (PROJECT_DIR / "orchestration", {".py"}),
     (DBT_PROJECT_DIR, {".sql", ".yml", ".csv"}),
 )
-"""Folders and endings of the files whose text decides a figure."""
+"""Folders and endings of the files of the program."""
 
 _DBT_OUTPUT = {"target", "logs", "dbt_packages"}
 """Folders in which dbt writes what it made of the project."""
@@ -50,35 +55,45 @@ class Provenance:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 in hex over contents, not places.
+        """Of this, as ``fingerprint_of`` has it."""
+        return fingerprint_of(self)
 
-        A bill that was copied to another folder is the same bill, so neither roots nor
-        paths of the inventory take part.
-        """
-        facts = {
-            "deliveries": sorted(
-                [
-                    delivery.bill_export,
-                    delivery.delivery_id,
-                    sorted(
-                        [Path(file.source_file).name, file.size_bytes, file.sha256]
-                        for file in delivery.files
-                    ),
-                ]
-                for delivery in self.deliveries
-            ),
-            "inventory": sorted(
-                [file.kind, Path(file.source_file).name, file.size_bytes, file.sha256]
-                for file in self.inventory
-            ),
-            "method_version": self.method_version,
-            "code_version": self.code_version,
-            "labels": self.labels,
-            "ownership": self.ownership_sha256,
-            "reservations": self.reservations_sha256,
-            "capacity_block_fees": self.capacity_block_fees_sha256,
-        }
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+def fingerprint_of(made_from: Provenance | Manifest) -> str:
+    """SHA-256 in hex over contents, not places, and not over the program's text.
+
+    A bill that was copied to another folder is the same bill, so neither roots nor paths
+    of the inventory take part.
+
+    Args:
+        made_from: What a close read, or what a published revision says that it was made
+            from.
+    """
+    nothing = _digest_of([])
+    facts = {
+        "deliveries": sorted(
+            [
+                delivery.bill_export,
+                delivery.delivery_id,
+                sorted(
+                    [Path(file.source_file).name, file.size_bytes, file.sha256]
+                    for file in delivery.files
+                ),
+            ]
+            for delivery in made_from.deliveries
+        ),
+        "inventory": sorted(
+            [file.kind, Path(file.source_file).name, file.size_bytes, file.sha256]
+            for file in made_from.inventory
+        ),
+        "method_version": made_from.method_version,
+        "labels": made_from.labels,
+        "ownership": made_from.ownership_sha256,
+        # Revisions from before these were read knew of none.
+        "reservations": made_from.reservations_sha256 or nothing,
+        "capacity_block_fees": made_from.capacity_block_fees_sha256 or nothing,
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def read_provenance(

@@ -31,6 +31,7 @@ from orchestration.close.contract import (
     UNALLOCATED,
 )
 from orchestration.close.controls import read_controls, require_all_passed
+from orchestration.close.diff import compare_with_unpublished
 from orchestration.close.export import EXPORTERS, Exporter, Source, Tally
 from orchestration.close.figures import exact
 from orchestration.close.ledger import (
@@ -44,7 +45,13 @@ from orchestration.close.ledger import (
     workspace,
 )
 from orchestration.close.manifest import Manifest, MissingBasis
-from orchestration.close.provenance import Provenance, code_version, read_provenance
+from orchestration.close.provenance import (
+    Provenance,
+    code_version,
+    fingerprint_of,
+    read_provenance,
+)
+from orchestration.close.reproductions import note_reproduction, reproductions
 from orchestration.close.warehouse import open_warehouse, parquet
 from orchestration.errors import PodledgerError
 from orchestration.inputs import name_of_root
@@ -66,7 +73,8 @@ class Publication:
         revision: Number of the revision that now holds its figures.
         path: Folder of that revision, or that of its copy.
         address: Where it was published, for people.
-        is_new: False if the latest revision was made from the same, and stays.
+        is_new: False if the latest revision has the same figures, and stays.
+        is_reproduced: True if they were made again, by another version of podledger.
         replaces: The revision before it, None for the first.
         manifest: The revision's manifest.
     """
@@ -76,11 +84,19 @@ class Publication:
     path: Path
     address: str
     is_new: bool
+    is_reproduced: bool
     replaces: int | None
     manifest: Manifest
 
     @classmethod
-    def of(cls, revision: Revision, month: Month, *, is_new: bool) -> Publication:
+    def of(
+        cls,
+        revision: Revision,
+        month: Month,
+        *,
+        is_new: bool,
+        is_reproduced: bool = False,
+    ) -> Publication:
         """Tell of a revision in the ledger."""
         return cls(
             month=month,
@@ -88,6 +104,7 @@ class Publication:
             path=revision.path,
             address=revision.address,
             is_new=is_new,
+            is_reproduced=is_reproduced,
             replaces=revision.manifest.replaces,
             manifest=revision.manifest,
         )
@@ -124,12 +141,11 @@ def publish(
     try:
         with only_writer(settings.published, month, progress):
             before = latest(settings.published, month, settings.remote)
-            if before and before.manifest.fingerprint == made_from.fingerprint:
+            if before and _is_known_to_follow(before, made_from):
                 progress(f"Nothing changed since revision {before.number}; checking it")
                 verify(before)
                 return Publication.of(before, month, is_new=False)
-            revision = _add(settings, month, made_from, before, exporters, progress)
-            return Publication.of(revision, month, is_new=True)
+            return _add(settings, month, made_from, before, exporters, progress)
     except _NO_SPACE_OR_MEMORY as error:
         raise PodledgerError(
             f"{month} was not published below"
@@ -145,6 +161,14 @@ def publish(
         ) from error
 
 
+def _is_known_to_follow(before: Revision, made_from: Provenance) -> bool:
+    """Whether this very program is known to make a revision's figures of these inputs."""
+    if fingerprint_of(before.manifest) != made_from.fingerprint:
+        return False
+    versions = {one.code_version for one in reproductions(before)}
+    return made_from.code_version in {before.manifest.code_version, *versions}
+
+
 def _add(
     settings: Settings,
     month: Month,
@@ -152,8 +176,12 @@ def _add(
     before: Revision | None,
     exporters: Sequence[Exporter],
     progress: Callable[[str], None],
-) -> Revision:
-    """Write the parts beside the revisions, look at them once more, and rename."""
+) -> Publication:
+    """Write the parts beside the revisions, look at them once more, and rename.
+
+    Where only the program differs from what the revision before was made by, its figures
+    are compared first: those that are the same are no revision of their own.
+    """
     scratch = settings.home / "scratch"
     with (
         workspace(settings.published, month) as folder,
@@ -188,7 +216,16 @@ def _add(
             missing_bases=missing,
             files=seal(folder),
         )
-        return add_revision(folder, settings.published, month, manifest, settings.remote)
+        if before and fingerprint_of(before.manifest) == made_from.fingerprint:
+            progress(f"Comparing the figures with those of revision {before.number}")
+            if not any(compare_with_unpublished(before, folder, manifest, progress)):
+                verify(before)
+                note_reproduction(before, made_from.code_version)
+                return Publication.of(before, month, is_new=False, is_reproduced=True)
+        revision = add_revision(
+            folder, settings.published, month, manifest, settings.remote
+        )
+        return Publication.of(revision, month, is_new=True)
 
 
 def _require_this_bill(

@@ -83,7 +83,10 @@ def close_month(
     (published,) = result.asset_materializations_for_node("published_month")
     number = int(str(published.metadata["bill_revision"].value))
     revision = find_revision(settings.published, month, number, settings.remote)
-    return Publication.of(revision, month, is_new=bool(published.metadata["is_new"].value))
+    told = {
+        name: bool(published.metadata[name].value) for name in ("is_new", "is_reproduced")
+    }
+    return Publication.of(revision, month, **told)
 
 
 def _require_begun(month: Month) -> None:

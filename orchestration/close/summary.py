@@ -20,6 +20,7 @@ from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, UNALLO
 from orchestration.close.controls import Control, in_catalogue_order
 from orchestration.close.ledger import Revision, bring
 from orchestration.close.manifest import BasisTotals, Manifest
+from orchestration.close.reproductions import Reproduction, reproductions
 from orchestration.close.warehouse import parquet
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
@@ -107,6 +108,7 @@ class Summary:
         path: Folder of the revision, or of its copy.
         address: Where it was published.
         manifest: What the revision says of itself.
+        reproduced: Which other versions of podledger made the same figures again.
         unallocated: By reason and resource, dearest first.
         remainder: By category, dearest first.
         controls: Every control's row.
@@ -122,6 +124,7 @@ class Summary:
     path: Path
     address: str
     manifest: Manifest
+    reproduced: list[Reproduction]
     unallocated: list[Unallocated]
     remainder: list[Remainder]
     controls: list[Control]
@@ -155,6 +158,10 @@ class Summary:
             "path": self.address,
             "method_version": manifest.method_version,
             "code_version": manifest.code_version,
+            "reproduced": [
+                {"code_version": one.code_version, "on": one.on.isoformat()}
+                for one in self.reproduced
+            ],
             "row_counts": manifest.row_counts,
             "totals": {
                 basis: None if totals is None else totals.model_dump(mode="json")
@@ -206,6 +213,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
         path=revision.path,
         address=revision.address,
         manifest=revision.manifest,
+        reproduced=reproductions(revision),
         unallocated=[
             Unallocated(*row)
             for row in connection.execute(

@@ -78,8 +78,16 @@ def _origin(summary: Summary) -> str:
     return (
         f"Read from {deliveries} of the bill and {files} of inventory, split by version"
         f" {manifest.method_version} of the method. USD, rounded to cents; all but the law"
-        f" is {summary.basis} cost."
+        f" is {summary.basis} cost.{_reproduced(summary)}"
     )
+
+
+def _reproduced(summary: Summary) -> str:
+    """The last version that made the figures again, if any did."""
+    if not summary.reproduced:
+        return ""
+    last = summary.reproduced[-1]
+    return f" Reproduced by podledger {last.code_version} on {last.on}."
 
 
 def _count(number: int, one: str, many: str) -> str:

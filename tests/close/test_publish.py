@@ -28,6 +28,7 @@ from orchestration.close.controls import controls_of
 from orchestration.close.export import EXPORTERS, Source, Tally
 from orchestration.close.ledger import latest, month_folder, only_writer, revisions, verify
 from orchestration.close.publish import Publication, publish
+from orchestration.close.reproductions import reproductions
 from orchestration.close.warehouse import parquet
 from orchestration.errors import PodledgerError
 from orchestration.inputs import name_of_root, resolve_inputs
@@ -116,13 +117,85 @@ class TestRevisions:
             2,
         ]
 
-    def test_other_labels_or_code_make_the_next_one(
+    def test_other_labels_make_the_next_one(self, world: ClosedWorld) -> None:
+        published(world)
+        assert published(world, labels=("team",)).revision == 2
+
+    def test_other_code_that_makes_the_same_figures_makes_none_and_says_so(
+        self, world: ClosedWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = published(world)
+        before = contents(first.path)
+        monkeypatch.setattr(publish_module, "code_version", lambda: "0.2.0+other")
+        again = published(world)
+        assert (again.revision, again.is_new, again.is_reproduced) == (1, False, True)
+        assert contents(first.path) == before
+        revision = latest(world.settings.published, world.month)
+        assert revision is not None
+        (note,) = reproductions(revision)
+        assert note.code_version == "0.2.0+other"
+        assert note.on == dt.datetime.now(dt.UTC).date()
+        # What is known once is not made a second time, nor noted.
+        world.progress.clear()
+        third = published(world)
+        assert (third.revision, third.is_new, third.is_reproduced) == (1, False, False)
+        assert world.progress == ["Nothing changed since revision 1; checking it"]
+        assert reproductions(revision) == [note]
+
+    def test_other_code_that_makes_other_figures_makes_the_next_one(
         self, world: ClosedWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         published(world)
-        assert published(world, labels=("team",)).revision == 2
         monkeypatch.setattr(publish_module, "code_version", lambda: "0.2.0+other")
-        assert published(world, labels=("team",)).revision == 3
+        world.sql("update fct_unallocated set reason = 'no_pods'")
+        second = published(world)
+        assert (second.revision, second.is_new, second.is_reproduced) == (2, True, False)
+
+    def test_a_file_that_other_code_writes_otherwise_with_the_same_rows_is_the_same(
+        self, world: ClosedWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        published(world)
+        monkeypatch.setattr(publish_module, "code_version", lambda: "0.2.0+other")
+
+        class OtherBytes:
+            """The last part, written again as a plain file."""
+
+            name = EXPORTERS[-1].name
+
+            def export(self, source: Source, folder: Path) -> Tally:
+                tally = EXPORTERS[-1].export(source, folder)
+                for path in folder.glob(f"{self.name}*"):
+                    pq.write_table(pq.read_table(path, partitioning=None), path)
+                return tally
+
+        again = publish(
+            world.settings,
+            world.month,
+            world.progress.append,
+            [*EXPORTERS[:-1], OtherBytes()],
+        )
+        assert (again.revision, again.is_reproduced) == (1, True)
+
+    def test_a_revision_that_was_altered_is_not_reproduced(
+        self, world: ClosedWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = published(world)
+        (path,) = first.path.glob("remainder.parquet")
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes()[:-1])
+        monkeypatch.setattr(publish_module, "code_version", lambda: "0.2.0+other")
+        with pytest.raises(PodledgerError, match=r"remainder\.parquet"):
+            published(world)
+
+    def test_a_revision_from_before_the_code_left_the_fingerprint_is_known_by_its_inputs(
+        self, world: ClosedWorld
+    ) -> None:
+        first = published(world)
+        manifest = first.path / "manifest.json"
+        manifest.chmod(0o644)
+        text = manifest.read_text()
+        manifest.write_text(text.replace(first.manifest.fingerprint, "ab" * 32))
+        assert published(world).is_new is False
 
     def test_another_owner_makes_the_next_one(self, world: ClosedWorld) -> None:
         first = published(world)
