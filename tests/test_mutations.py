@@ -15,12 +15,14 @@ from orchestration.close.publish import Publication, publish
 from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, window
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.schemas import POD_COSTS
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 OCTOBER = Month(2026, 10)
 MARTS = (
     "int_bill_remainder__grouped",
     "int_node_hours__proved",
+    "int_pod_costs__recomputed",
     "fct_daily_costs",
     "fct_close_controls",
 )
@@ -144,6 +146,45 @@ def test_money_moved_between_two_resources_of_a_node_hour_does_not_hide(
     refusal = publish_again()
     assert "resources_add_up_to_their_node_hour" in refusal
     assert "every_billed_dollar_lands_once" not in refusal
+
+
+def test_two_pods_of_a_node_hour_that_pay_for_each_other_are_found(home, publish_again):
+    """Every sum holds: the node-hour adds up, and so do its resources and the bill."""
+    money = [
+        name
+        for name in POD_COSTS.names
+        if name.endswith("_usd") and not name.startswith("storage_")
+    ]
+    swapped = ", ".join(f"{name} = other.{name}" for name in money)
+    rewrite(
+        home,
+        "pod_costs",
+        f"""{swapped} from (
+            with pair as (
+                select a.rowid as one, b.rowid as two
+                from rows as a
+                inner join rows as b
+                    on a.instance_id = b.instance_id
+                    and a.usage_hour = b.usage_hour
+                    and a.pod_uid < b.pod_uid
+                    and a.vcpu_allocated_hours <> b.vcpu_allocated_hours
+                where a.vcpu_amortized_split_usd > 0.001
+                order by all
+                limit 1
+            )
+            select one as self, rows.* from pair inner join rows on rows.rowid = two
+            union all
+            select two as self, rows.* from pair inner join rows on rows.rowid = one
+        ) as other where rows.rowid = other.self""",
+    )
+    refusal = publish_again()
+    assert "shares_follow_claims" in refusal
+    for law in (
+        "every_node_hour_adds_up",
+        "resources_add_up_to_their_node_hour",
+        "every_billed_dollar_lands_once",
+    ):
+        assert law not in refusal
 
 
 def test_a_pod_hour_that_stands_twice_is_found(home, publish_again):

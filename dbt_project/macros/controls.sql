@@ -19,3 +19,6 @@
         ''
     )
 {%- endmacro %}
+
+{# Node-hours of a month whose shares are computed a second time. #}
+{% macro most_proved_node_hours() %}{{ return(2000) }}{% endmacro %}

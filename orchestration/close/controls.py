@@ -79,6 +79,18 @@ CATALOGUE: dict[str, ControlRule] = {
             " int_node_hours__weighed, of the version in use, with int_node_hours.",
         ),
         ControlRule(
+            "shares_follow_claims",
+            "blocking",
+            "What a pod pays of each resource follows its claim, within one unit of 1e-10"
+            " USD: the shares of up to 2,000 node-hours are computed a second time, in"
+            " SQL.",
+            "whoever maintains podledger",
+            "The evidence names the pod-hour that is furthest off: compare its row in"
+            " pod_costs with int_pod_hours__claimed and int_node_hours__weighed."
+            " Materialize pod_costs and what follows it again; if it stays so, the kernel"
+            " of the split is wrong.",
+        ),
+        ControlRule(
             "fargate_is_billed_to_its_pods",
             "blocking",
             "What the bill charges for pods on Fargate, by the pod, equals what pod_costs"

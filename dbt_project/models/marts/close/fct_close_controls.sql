@@ -155,6 +155,38 @@ resources_add_up_to_their_node_hour as (
 
 ),
 
+recomputed as (
+
+    select * from {{ ref('int_pod_costs__recomputed') }}
+
+),
+
+shares_follow_claims as (
+
+    select
+        totals.billing_month,
+        'shares_follow_claims' as control,
+        totals.payer_account_id,
+        totals.cost_basis,
+        0 as expected_usd,
+        -- Within a unit is as near as whole units come: no residual.
+        case when recomputed.offender is null then 0 else recomputed.worst_residual_usd end
+            as actual_usd,
+        case when recomputed.offender is null then 0 else recomputed.worst_residual_usd end
+            as residual_usd,
+        recomputed.offender is null as is_passed,
+        'blocking' as severity,
+        coalesce(recomputed.pod_hour_count, 0) || ' pod-hours computed a second time'
+        || coalesce(', worst: ' || recomputed.offender, '') as evidence
+    from totals
+    left join recomputed
+        on
+            totals.billing_month = recomputed.billing_month
+            and totals.payer_account_id = recomputed.payer_account_id
+            and totals.cost_basis = recomputed.cost_basis
+
+),
+
 ---------- what AWS bills by the pod
 
 fargate_bill as (
@@ -961,7 +993,8 @@ unknown_hyperpod as (
 {% endfor -%}
 {% set controls = [
     'every_billed_dollar_lands_once', 'every_node_hour_adds_up',
-    'resources_add_up_to_their_node_hour', 'fargate_is_billed_to_its_pods',
+    'resources_add_up_to_their_node_hour', 'shares_follow_claims',
+    'fargate_is_billed_to_its_pods',
     'marts_add_up_to_pod_costs',
     'no_pod_hour_is_counted_twice', 'pods_run_on_billed_instances',
     'cluster_nodes_have_an_inventory', 'inventories_have_no_gaps',
