@@ -50,6 +50,7 @@ JsonOption = Annotated[
 ]
 
 _SAMPLE_MONTH = "2026-10"
+_REVISIONS = "data/published/billing_month=2026-10/revision="
 _SECONDS_BETWEEN_LINES = 2.0
 _SPINNER_COLUMNS = 3
 
@@ -64,18 +65,45 @@ def main() -> None:
         _refuse(str(error))
 
 
-@app.command()
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from orchestration.close.provenance import code_version
+
+        print(f"podledger {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of podledger itself; its help is the application's."""
+
+
+@app.command(epilog="Example: podledger close 2026-10")
 def close(
-    month: MonthArgument,
+    month: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MONTH",
+            help="Billing month, like 2026-10. Default: the last month that has ended, or"
+            " the sample month if no inputs are set.",
+        ),
+    ] = None,
     method: Annotated[
         int | None,
         typer.Option(metavar="1|2|3", help="Version of the split, over PODLEDGER_METHOD."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Close a month: read, split, control, publish. Exit code 0 only if published."""
-    when = _month(month)
+    """Close a month: read, split, check, publish. Exit code 0 only if published."""
     settings = _settings(**({} if method is None else {"method": method}))
+    when = _usual_month(settings) if month is None else _month(month)
     run_id = str(uuid.uuid4())
     with ending_at_once(run_id), _progress() as progress:
         progress("Loading")
@@ -111,7 +139,7 @@ def close(
     _print_summary(summary, headline)
 
 
-@app.command()
+@app.command(epilog="Example: podledger summary 2026-10 --revision 1 --json")
 def summary(
     month: MonthArgument,
     revision: Annotated[
@@ -135,7 +163,7 @@ def summary(
         _print_summary(read, f"{when}, revision {found.number}")
 
 
-@app.command()
+@app.command(epilog=f"Example: podledger diff {_REVISIONS}001 {_REVISIONS}002")
 def diff(
     a: Annotated[
         str, typer.Argument(metavar="A", help="Folder or s3:// prefix of a revision.")
@@ -157,7 +185,7 @@ def diff(
     print("The same: every file, row and amount.")
 
 
-@app.command()
+@app.command(epilog="Example: podledger sample --out /tmp/podledger")
 def sample(
     out: Annotated[
         Path | None,
@@ -180,7 +208,7 @@ def sample(
     print(f"PODLEDGER_CAPACITY_BLOCKS={made.capacity_blocks}")
 
 
-@app.command()
+@app.command(epilog="Example: podledger collect --cluster prod --to s3://bucket/pods")
 def collect(
     cluster: Annotated[
         str, typer.Option(metavar="NAME", help="Name of the cluster, as its rows carry it.")
@@ -216,7 +244,7 @@ def collect(
     watch_and_write(cluster, to, context=context, kubeconfig=kubeconfig, progress=log)
 
 
-@catalogue_app.command()
+@catalogue_app.command(epilog="Example: podledger catalogue refresh")
 def refresh() -> None:
     """Rewrite the catalogue of instance types from EC2's DescribeInstanceTypes."""
     with _progress() as progress:
@@ -245,7 +273,11 @@ def refresh() -> None:
             print(f"{word}: {', '.join(names)}")
 
 
-@reservations_app.command("refresh")
+@reservations_app.command(
+    "refresh",
+    epilog="Example: podledger reservations refresh --region us-east-1"
+    " --role-arn arn:aws:iam::111122223333:role/podledger",
+)
 def refresh_reservations(
     region: Annotated[
         list[str] | None,
@@ -292,7 +324,7 @@ def refresh_reservations(
         )
 
 
-@app.command()
+@app.command(epilog="Example: podledger doctor --month 2026-10")
 def doctor(
     month: Annotated[
         str | None,

@@ -16,6 +16,7 @@ import pytest
 
 from orchestration import cli
 from orchestration.close.controls import controls_of
+from orchestration.close.provenance import code_version
 from orchestration.close.publish import publish
 from orchestration.inventory import catalogue
 from orchestration.months import Month
@@ -75,6 +76,27 @@ def published(published_home: Path, tmp_path: Path) -> ClosedWorld:
     """The home of ``podledger``, with one published month."""
     home = shutil.copytree(published_home, tmp_path / "home")
     return ClosedWorld(Settings(home=home), Month(2026, 10))
+
+
+def test_the_version_is_that_of_the_code(podledger: Run) -> None:
+    answer = podledger("--version")
+    assert (answer.code, answer.out) == (0, f"podledger {code_version()}\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in ("close", "summary", "diff", "sample", "collect", "doctor")),
+        ["catalogue", "refresh"],
+        ["reservations", "refresh"],
+    ],
+    ids=" ".join,
+)
+def test_the_help_of_every_command_ends_in_an_example(
+    podledger: Run, command: list[str]
+) -> None:
+    words = " ".join(podledger(*command, "--help").out.split())
+    assert f"Example: podledger {' '.join(command)}" in words
 
 
 def test_help_answers_without_loading_what_works() -> None:
@@ -170,6 +192,17 @@ class TestClose:
         assert last.startswith("podledger: There is no bill for 2026-10")
         assert "Traceback" not in answer.err
         assert json.loads(podledger("summary", "2026-10", "--json").out)["revision"] == 1
+
+    def test_without_a_month_it_is_the_last_that_has_ended(
+        self, podledger: Run, own_month: Path
+    ) -> None:
+        shutil.rmtree(own_month / "bill")
+        (own_month / "bill").mkdir()
+        today = dt.datetime.now(dt.UTC)
+        ended = Month(today.year, today.month).previous
+        answer = podledger("close")
+        assert answer.code == 1
+        assert f"There is no bill for {ended}" in answer.err.splitlines()[-1]
 
 
 class TestDoctor:
@@ -299,7 +332,7 @@ class TestSummary:
         assert answer.code == 0
         count = len(controls_of(method=2))
         passed = f"{count} of {count} passed"
-        for part in ("The law of the month", "ml / serving", passed, "tax"):
+        for part in ("Reconciliation", "ml / serving", passed, "tax"):
             assert part in answer.out
         assert str(published.settings.published) in answer.out
 

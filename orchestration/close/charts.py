@@ -18,7 +18,7 @@ from typing import Any
 from orchestration.close.overview import OTHERS, UNALLOCATED, DayCost
 
 _COLOURS = ("#2f5d8c", "#5b9bb8", "#8fc1b5", "#d9a441", "#c4673a", "#8a4f7d")
-"""Of the dearest namespaces, dearest first; told apart by eyes of every kind."""
+"""Of the most expensive namespaces, in order; told apart by eyes of every kind."""
 
 _GREYS = {OTHERS: "#b8bcc2", UNALLOCATED: "#e3e5e8"}
 _PATIENCE_SECONDS = 120
@@ -29,7 +29,7 @@ class NoChartError(Exception):
 
 
 def daily_costs(days: Sequence[DayCost], basis: str) -> str:
-    """Draw what every day cost, the dearest namespaces apart.
+    """Draw what every day cost, the most expensive namespaces apart.
 
     Args:
         days: In the order in which they are to be told, what is grey after the rest.

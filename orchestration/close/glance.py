@@ -97,11 +97,11 @@ def figures(overview: Overview) -> Metadata:
 
 
 def namespaces(overview: Overview) -> dg.MetadataValue:
-    """The dearest namespaces, dearest first."""
+    """The most expensive namespaces, in order."""
     totals = overview.totals.get(overview.basis)
     pods = totals.pods if totals else Decimal(0)
     return table(
-        ("namespace", "device-hours", f"{overview.basis} USD", "% of pods"),
+        ("namespace", "accelerator-hours", f"{overview.basis} USD", "% of pod cost"),
         [
             (
                 one.name,

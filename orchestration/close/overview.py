@@ -74,10 +74,10 @@ class Overview:
     Attributes:
         totals: The law of the month in each basis, over all payers; None where the exports
             do not tell it of all.
-        namespaces: The dearest, dearest first; at most ``TOP``.
-        days: By day, the dearest namespaces first, then others, then unallocated.
-        unallocated: Cost by reason and resource in ``basis``, dearest first.
-        remainder: Cost by category, in ``unblended`` and ``basis``, dearest first.
+        namespaces: Most expensive first; at most ``TOP``.
+        days: By day, the most expensive namespaces first, then others, then unallocated.
+        unallocated: Cost by reason and resource in ``basis``, most expensive first.
+        remainder: Cost by category, in ``unblended`` and ``basis``, most expensive first.
         controls: Every row, in the catalogue's order.
         row_counts: The month's rows of the tables of the warehouse.
     """

@@ -109,14 +109,14 @@ class Summary:
         address: Where it was published.
         manifest: What the revision says of itself.
         reproduced: Which other versions of podledger made the same figures again.
-        unallocated: By reason and resource, dearest first.
-        remainder: By category, dearest first.
+        unallocated: By reason and resource, most expensive first.
+        remainder: By category, most expensive first.
         controls: Every control's row.
         owner_label: The label that owners go by, the first of the chosen ones.
-        owners: The dearest, dearest first; at most ``TOP``.
+        owners: Most expensive first; at most ``TOP``.
         owner_count: How many there are.
-        namespaces: The dearest, dearest first; at most ``TOP``.
-        workloads: The dearest, dearest first; at most ``TOP``.
+        namespaces: Most expensive first; at most ``TOP``.
+        workloads: Most expensive first; at most ``TOP``.
         namespace_count: How many there are.
         workload_count: How many there are.
     """
@@ -244,7 +244,7 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
 def _workloads(
     connection: duckdb.DuckDBPyConnection, folder: Path, basis: str
 ) -> list[Spender]:
-    """Every workload, dearest first."""
+    """Every workload, most expensive first."""
     rows = connection.execute(
         f"""
         select
@@ -256,13 +256,13 @@ def _workloads(
         group by 1, 2, 3, 4
         """
     ).fetchall()
-    return _dearest_first(Spender(*row) for row in rows)
+    return _most_expensive_first(Spender(*row) for row in rows)
 
 
 def _owners(
     connection: duckdb.DuckDBPyConnection, folder: Path, label: str, basis: str
 ) -> list[Owner]:
-    """What the pods of each value of a label cost, dearest first; None has no label."""
+    """What the pods of each value of a label cost, highest first; None has no label."""
     rows = connection.execute(
         f"""
         select
@@ -280,7 +280,7 @@ def _owners(
 
 
 def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:
-    """The same money by namespace, dearest first."""
+    """The same money by namespace, most expensive first."""
     found: dict[tuple[str | None, str | None], Spender] = {}
     for one in workloads:
         key = one.cluster_name, one.namespace
@@ -293,10 +293,10 @@ def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:
             unused_usd=so_far.unused_usd + one.unused_usd,
             accelerator_hours=so_far.accelerator_hours + one.accelerator_hours,
         )
-    return _dearest_first(found.values())
+    return _most_expensive_first(found.values())
 
 
-def _dearest_first(spenders: Iterable[Spender]) -> list[Spender]:
+def _most_expensive_first(spenders: Iterable[Spender]) -> list[Spender]:
     return sorted(
         spenders,
         key=lambda one: (

@@ -28,6 +28,11 @@ _TITLES = {
     "net_amortized": "net amort.",
     "public_on_demand": "on-demand",
 }
+_HOURS, _OF_PODS, _OF_BILL = "accelerator-\nhours", "% of\npod cost", "% of\nbill"
+
+_REASONS = {"unclaimed": "idle", "no_pods": "no pods on the node"}
+"""Why nobody pays, where a reader would use another word than the published one."""
+
 _USUAL = 80
 """Columns that everything fits in; only long names take more, where there is more."""
 
@@ -46,22 +51,16 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print(Text(headline, style="bold"))
     width = min(console.width, _USUAL)
     console.print(Text(_origin(summary), style="dim"), width=width)
-    _print_section(console, "The law of the month", _law(summary))
+    _print_section(console, "Reconciliation", _law(summary))
     _print_missing(console, summary.manifest)
     if summary.owner_label:
-        title = f"By {summary.owner_label.replace('_', ' ')}"
-        shown = _shown(len(summary.owners), summary.owner_count)
-        _print_section(console, f"{title}, {shown}", _owners(summary))
-    _print_section(
-        console,
-        f"Namespaces, {_shown(len(summary.namespaces), summary.namespace_count)}",
-        _namespaces(summary),
-    )
-    _print_section(
-        console,
-        f"Workloads, {_shown(len(summary.workloads), summary.workload_count)}",
-        _workloads(summary),
-    )
+        owners = f"{_owner_noun(summary)}s"
+        title = _top(owners, len(summary.owners), summary.owner_count)
+        _print_section(console, title, _owners(summary))
+    title = _top("namespaces", len(summary.namespaces), summary.namespace_count)
+    _print_section(console, title, _namespaces(summary))
+    title = _top("workloads", len(summary.workloads), summary.workload_count)
+    _print_section(console, title, _workloads(summary))
     _print_section(console, "Unallocated node cost", _unallocated(summary))
     _print_section(console, "Remainder of the bill", _remainder(summary))
     _print_controls(console, summary.controls)
@@ -73,13 +72,21 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
 
 def _origin(summary: Summary) -> str:
     manifest = summary.manifest
-    deliveries = _count(len(manifest.deliveries), "delivery", "deliveries")
-    files = _count(len(manifest.inventory), "file", "files")
+    deliveries = _count(len(manifest.deliveries), "bill delivery", "bill deliveries")
+    files = _count(len(manifest.inventory), "inventory file", "inventory files")
     return (
-        f"Read from {deliveries} of the bill and {files} of inventory, split by version"
-        f" {manifest.method_version} of the method. USD, rounded to cents; all but the law"
-        f" is {summary.basis} cost.{_reproduced(summary)}"
+        f"From {deliveries} and {files}, split by method {manifest.method_version}. Amounts"
+        " are in USD, rounded to cents. Every table but the reconciliation shows"
+        f" {_words(summary.basis)} cost.{_reproduced(summary)}"
     )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _owner_noun(summary: Summary) -> str:
+    return _words(summary.owner_label or "owner")
 
 
 def _reproduced(summary: Summary) -> str:
@@ -156,10 +163,10 @@ def _print_missing(console: Console, manifest: Manifest) -> None:
 
 
 def _owners(summary: Summary) -> Table:
-    table = _table("device-h", "split", "unused", "cost", "of pods")
+    table = _table(_HOURS, "split", "unused", "cost", _OF_PODS)
     for one in summary.owners:
         table.add_row(
-            one.name or Text("without", style="dim"),
+            one.name or Text(f"(no {_owner_noun(summary)} label)", style="dim"),
             _hours(one.accelerator_hours),
             cents(one.split_usd),
             cents(one.unused_usd),
@@ -170,7 +177,7 @@ def _owners(summary: Summary) -> Table:
 
 
 def _namespaces(summary: Summary) -> Table:
-    table = _table("device-h", "split", "unused", "cost", "of pods")
+    table = _table(_HOURS, "split", "unused", "cost", _OF_PODS)
     for one in summary.namespaces:
         table.add_row(
             _place(one),
@@ -184,7 +191,7 @@ def _namespaces(summary: Summary) -> Table:
 
 
 def _workloads(summary: Summary) -> Table:
-    table = _table("device-h", "cost", "of pods", has_place=True)
+    table = _table(_HOURS, "cost", _OF_PODS, has_place=True)
     for one in summary.workloads:
         table.add_row(
             one.workload_name or "?",
@@ -201,9 +208,9 @@ def _place(one: Spender) -> str:
 
 
 def _unallocated(summary: Summary) -> Table:
-    table = _table("cost", "of bill")
+    table = _table("cost", _OF_BILL)
     for row in summary.unallocated:
-        reason = row.reason.replace("_", " ")
+        reason = _REASONS.get(row.reason, _words(row.reason))
         table.add_row(
             Text.assemble(row.resource, (f"  {reason}", "dim")),
             cents(row.cost_usd),
@@ -214,11 +221,11 @@ def _unallocated(summary: Summary) -> Table:
 
 def _remainder(summary: Summary) -> Table:
     bases = dict.fromkeys((INVOICE_BASIS, summary.basis))
-    table = _table(*(_TITLES[basis] for basis in bases), "of bill")
+    table = _table(*(_TITLES[basis] for basis in bases), _OF_BILL)
     for row in summary.remainder:
         figures = {INVOICE_BASIS: row.unblended_usd, summary.basis: row.cost_usd}
         table.add_row(
-            row.category.replace("_", " "),
+            _words(row.category),
             *(cents(figures[basis]) for basis in bases),
             _share(row.cost_usd, summary.totals.bill),
         )
@@ -248,8 +255,10 @@ def _print_indented(console: Console, text: str, style: str = "") -> None:
     console.print(indented, width=width)
 
 
-def _shown(shown: int, count: int) -> str:
-    return f"{count:,} in all" if shown == count else f"the dearest {shown} of {count:,}"
+def _top(noun: str, shown: int, count: int) -> str:
+    if shown == count:
+        return f"{noun.capitalize()} by cost"
+    return f"Top {shown} of {count:,} {noun} by cost"
 
 
 def _hours(hours: Decimal) -> str:

@@ -21,7 +21,7 @@ class NodeHours:
         row_count: How many.
         instance_count: Instances that they belong to.
         amortized_usd: What they cost; None where the bill does not tell it of all.
-        by_type: Instance type, instances, node-hours and amortized USD, dearest first.
+        by_type: Instance type, instances, node-hours, amortized USD; highest first.
     """
 
     row_count: int

@@ -134,8 +134,8 @@ def test_a_run_from_the_ui_publishes_the_month(closed: Room, page: Page) -> None
     page.goto(f"{closed.address}/assets/published_month")
     bill = revision.manifest.totals["unblended"].bill
     expect(page.get_by_text(f"{bill:,f}".rstrip("0"))).to_be_visible()
-    dearest = summarize(revision).namespaces[0]
-    name = f"{dearest.cluster_name} / {dearest.namespace}"
+    first = summarize(revision).namespaces[0]
+    name = f"{first.cluster_name} / {first.namespace}"
     expect(page.get_by_role("cell", name=name, exact=True)).to_be_visible()
     row = page.get_by_role("row").filter(has_text="daily_costs")
     row.get_by_text("[Show Markdown]").click()
