@@ -43,7 +43,7 @@ def check_lines(lines: pa.Table, month: Month) -> None:
     _refuse(
         pc.and_(lines["line_item_unblended_cost"].is_null(), pc.invert(is_aws_split)),
         "line_item_unblended_cost",
-        lambda _: "it is empty, and an unknown cost is not zero",
+        lambda _: "it is empty; podledger does not treat a missing cost as zero",
     )
     _check_instance_hours(lines, carries_instance(lines))
     _check_pods(lines)

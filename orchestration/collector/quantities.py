@@ -33,7 +33,7 @@ def quantity(text: str) -> Fraction:
     except ValueError:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
-        raise ValueError(f"{text!r} is no quantity")
+        raise ValueError(f"{text!r} is not a valid quantity")
     return Fraction(number)
 
 

@@ -59,13 +59,17 @@ def as_seconds(values: pa.Array) -> pa.Int32Array:
     return pc.cast(numbers, pa.int32())
 
 
+NO_QUANTITY = "is not a valid quantity (must be a finite number of 0 or more)"
+"""What is said of a request or use that is none."""
+
+
 def as_quantities(values: pa.Array) -> pa.DoubleArray:
     """Finite numbers that are not negative."""
     numbers = _as_numbers(values)
     floats = _floats(numbers)
     refuse(
         ~(np.isfinite(floats) & (floats >= 0)) & _is_valid(numbers),
-        lambda row: f"{printed(values[row].as_py())} is no quantity: finite, 0 or more",
+        lambda row: f"{printed(values[row].as_py())} {NO_QUANTITY}",
     )
     # A negative zero would be another value than 0 to whoever compares bits.
     return pc.add(numbers, 0.0)

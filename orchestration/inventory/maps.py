@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestration.cells import CODED, BadCellError, coded, is_text, parsed, printed
-from orchestration.inventory.casts import recoded
+from orchestration.inventory.casts import NO_QUANTITY, recoded
 from orchestration.inventory.contract import Content
 from orchestration.schemas import STRING
 
@@ -198,7 +198,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constants(name: str) -> float:
-    raise ValueError(f"holds {name}, which is no quantity")
+    raise ValueError(f"holds {name}, which is not a valid quantity")
 
 
 def _object(entries: dict[str, str]) -> str:
@@ -225,7 +225,7 @@ def _label(value: object) -> str:
 
 
 def _quantity(value: object) -> str:
-    problem = "is no quantity: finite, 0 or more"
+    problem = NO_QUANTITY
     if isinstance(value, bool) or value is None or isinstance(value, dict | list | bytes):
         raise ValueError(problem)
     try:

@@ -543,7 +543,7 @@ def test_an_object_that_makes_no_sense_changes_nothing_but_the_position() -> Non
     history = history_of(seen(pod()))
     before = rows(history)
     broken = pod(containers=[container(cpu="much")])
-    with pytest.raises(ValueError, match="'much' is no quantity"):
+    with pytest.raises(ValueError, match="'much' is not a valid quantity"):
         history.apply(Seen("pods", broken, T0 + 5, "77"))
     assert rows(history) == before
     assert history.contacts["pods"].position == "77"

@@ -43,7 +43,7 @@ def test_quantities_are_read_exactly(text: str, value: Fraction) -> None:
 
 @pytest.mark.parametrize("text", ["", "1x", "-1", "NaN", "1ki", "Infinity"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quantity"):
+    with pytest.raises(ValueError, match="is not a valid quantity"):
         quantity(text)
 
 

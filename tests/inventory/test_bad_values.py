@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.errors import PodledgerError
 
-NO_QUANTITY = "is no quantity: finite, 0 or more"
+NO_QUANTITY = "is not a valid quantity (must be a finite number of 0 or more)"
 NO_SECONDS = "is no whole number from 0 to 3600"
 
 

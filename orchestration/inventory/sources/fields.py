@@ -79,7 +79,7 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.refused(name, f"is {printed(value)}, not a number")
         if not math.isfinite(value) or value < 0:
-            raise self.refused(name, f"is {value}, which is no quantity")
+            raise self.refused(name, f"is {value}, which is not a valid quantity")
         return float(value)
 
     def texts(self, name: str) -> dict[str, str]:

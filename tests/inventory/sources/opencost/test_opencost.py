@@ -288,7 +288,7 @@ def test_a_server_that_is_down_is_named(tmp_path: Path, october: Month) -> None:
         ({"cpuCoreRequestAverage": None}, "cpuCoreRequestAverage is missing or null"),
         (
             {"ramByteRequestAverage": -1},
-            "ramByteRequestAverage is -1, which is no quantity",
+            "ramByteRequestAverage is -1, which is not a valid quantity",
         ),
         ({"gpuCount": "1"}, "gpuCount is '1', not a number"),
         ({"minutes": 61}, "minutes is 61.0, more than an hour has"),
