@@ -2,7 +2,7 @@
 
 Holds the rule by which AWS itself turned ``lineItem/UnblendedCost`` into
 ``line_item_unblended_cost``, and which columns a bill must have. What the cells hold is for
-``cells.py`` and ``maps.py``.
+``orchestration/cells.py`` and ``maps.py``.
 """
 
 from __future__ import annotations

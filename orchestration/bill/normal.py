@@ -1,6 +1,6 @@
 """Lines in normal form: a table as a file has it, made into columns of ``raw/bill_lines``.
 
-Holds which cast each column takes. The casts are in ``cells.py`` and ``maps.py``, what
+Holds which cast each column takes. The casts are in ``orchestration/cells.py`` and ``maps.py``, what
 lines must be is in ``rules.py``.
 """
 

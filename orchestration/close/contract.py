@@ -1,7 +1,8 @@
 """The published tables: which columns, of which type, in which order, in which files.
 
 Holds the contract with the readers of published files, as data. Writing is the business
-of ``export.py``; a change here is a change of ``SCHEMA_VERSION`` in ``manifest.py``.
+of ``export.py``; a change that breaks readers raises
+``schema_version`` in ``manifest.py``.
 """
 
 from __future__ import annotations

@@ -666,7 +666,3 @@ def _later_workloads(calendar: Calendar) -> list[Workload]:
 def _labels(team: str, model: str = "", name: str = "") -> dict[str, str]:
     given = {"team": team, "model": model, "app.kubernetes.io/name": name}
     return {key: value for key, value in given.items() if value}
-
-
-def _notebook_labels(user: str) -> dict[str, str]:
-    return {**_labels("research", name="jupyter"), "hub.jupyter.org/username": user}
