@@ -108,8 +108,8 @@ def close(
     with ending_at_once(run_id), _progress() as progress:
         progress("Loading")
         from orchestration.close.ledger import find_revision
-        from orchestration.close.runner import close_month
         from orchestration.close.summary import summarize
+        from orchestration.runner import close_month
 
         publication = close_month(when, settings, progress, run_id=run_id)
         progress("Reading the published files back")
@@ -252,8 +252,8 @@ def refresh() -> None:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
 
-        from orchestration.inventory.catalogue import SEED
-        from orchestration.inventory.catalogue import refresh as rewrite
+        from orchestration.catalogue import SEED
+        from orchestration.catalogue import refresh as rewrite
 
         try:
             done = rewrite(boto3.client("ec2"), SEED)

@@ -15,12 +15,12 @@ from typing import Any
 
 from dagster import AssetKey
 
-from orchestration.close.runner import close_month
 from orchestration.definitions import defs
 from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, project
 from orchestration.engines.dbt.translator import Translator
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import DBT_PROJECT_DIR, Settings
 
 PAGE = DBT_PROJECT_DIR / "target" / "static_index.html"

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from orchestration.automation.alerts import failed_months
+from orchestration.automation.deliveries import bill_deliveries
+from orchestration.automation.jobs import daily_refresh, monthly_close
+from orchestration.automation.schedules import (
+    daily_refresh_schedule,
+    monthly_close_schedule,
+)
 from orchestration.bill.assets import bill, reservations
-from orchestration.bill.sensor import bill_deliveries
-from orchestration.close.alerts import failed_months
 from orchestration.close.assets import close_models, published_month
 from orchestration.close.checks import close_checks
-from orchestration.close.jobs import daily_refresh, monthly_close
 from orchestration.close.presence import Presence
-from orchestration.close.schedules import daily_refresh_schedule, monthly_close_schedule
 from orchestration.close.turns import taking_turns
 from orchestration.engines.dbt.in_process import dbt_resource
 from orchestration.inventory.assets import inventory, ownership

@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from orchestration.bill.exports import Manifest, find_manifests, list_months
+from orchestration.catalogue import load_catalogue
 from orchestration.cells import BadCellError, as_moments
 from orchestration.close.ledger import latest
 from orchestration.close.warehouse import open_warehouse
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
 from orchestration.inputs import Inputs, find_inputs
-from orchestration.inventory.catalogue import load_catalogue
 from orchestration.inventory.contract import CONTRACTS
 from orchestration.inventory.readers import read_batches
 from orchestration.inventory.sources import parse_source

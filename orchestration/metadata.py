@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import dagster as dg
 
-from orchestration.close.figures import UNKNOWN, cents, exact
+from orchestration.figures import UNKNOWN, cents, exact
 
 Metadata = dict[str, dg.MetadataValue]
 

@@ -6,9 +6,9 @@ close has to tell is a line of standard error.
 
 import sys
 
-from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.purchases import Closed, close_purchases
 from tests.spark_server import SparkServer, running_spark_server

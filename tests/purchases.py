@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from orchestration.bill.reservations import RESERVATION_COLUMNS
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.worlds import (
     World,

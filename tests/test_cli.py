@@ -14,11 +14,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from orchestration import cli
+from orchestration import catalogue, cli
 from orchestration.close.controls import controls_of
 from orchestration.close.provenance import code_version
 from orchestration.close.publish import publish
-from orchestration.inventory import catalogue
 from orchestration.months import Month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.close.conftest import BILL, ClosedWorld, build_world

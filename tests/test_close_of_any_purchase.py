@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.diff import compare
-from orchestration.close.runner import close_month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.purchases import (
     BUYER,

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.runner import close_month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.purchases import (
     BUYER,

@@ -19,10 +19,10 @@ from orchestration.close.diff import compare
 from orchestration.close.ledger import Revision
 from orchestration.close.manifest import MissingBasis
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.close.summary import Summary, summarize
 from orchestration.close.terminal import print_summary
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.schemas import BASES
 from orchestration.settings import Settings
 from tests.worlds import PAYERS, WORLD, World, write_cur2, write_legacy, write_pods

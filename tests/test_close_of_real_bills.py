@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.runner import close_month
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 
 

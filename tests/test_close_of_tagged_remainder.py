@@ -18,9 +18,9 @@ import pytest
 
 from orchestration.close.ledger import latest
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.close.summary import summarize
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.purchases import BUYER, PAYER, TYPE, USER, arn, fee, in_block, pod
 from tests.purchases import hour as hour_of_5th

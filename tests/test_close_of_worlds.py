@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.worlds import PAYERS, WORLD, oracle, write_cur2, write_legacy, write_pods
 

@@ -8,9 +8,9 @@ import boto3
 
 from orchestration.close.ledger import find_revision, verify
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.close.summary import summarize
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.worlds import PAYERS
 

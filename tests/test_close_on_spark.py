@@ -11,9 +11,9 @@ import pytest
 
 from orchestration.close.diff import compare
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.purchases import purchases
 from tests.spark_server import SparkServer

@@ -25,10 +25,10 @@ from orchestration.close.ledger import latest, revisions, verify
 from orchestration.close.leftovers import RUN_VARIABLE, clear
 from orchestration.close.presence import Presence, announced, presences
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.errors import PodledgerError
 from orchestration.instance import WAREHOUSE_POOL, open_instance
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import DBT_PROJECT_DIR, PROJECT_DIR, Settings
 from tests.worlds import PAYERS
 

@@ -5,6 +5,5 @@ was delivered), ``exports`` (a month's deliveries), ``landing`` (S3 objects on d
 ``files`` and ``sources`` (a file as tables), ``columns``, ``amounts`` and ``maps`` (names
 and values in normal form), ``normal`` (lines in normal form), ``rules`` (what a bill must
 be), ``engines`` (local, Spark), ``lines`` (a month into the lake). Beside it:
-``reservations`` and ``ec2`` (what was bought ahead of time), ``sensor`` (new deliveries
-start a run).
+``reservations`` and ``ec2`` (what was bought ahead of time).
 """

@@ -1,7 +1,7 @@
 """Which months a new delivery of the bill restates: manifests held against a cursor.
 
 Holds that one decision, free of Dagster and of clocks. Manifests are found by
-``exports.py``, and requested by ``sensor.py``.
+``exports.py``, and requested by ``automation/deliveries.py``.
 
 A delivery is new when the manifest at its key has another etag than at the last look. What
 one look finds of a month is one request, because a close reads every export of the month.

@@ -1,8 +1,8 @@
 """One file of the bill, made one file of the lake.
 
 Holds the way of a line from file to file, and how an error says where it stands. What
-cells and columns mean is in ``orchestration/cells.py``, ``maps.py`` and ``columns.py``; which files make
-a month, and what they must be together, is for ``lines.py``.
+cells and columns mean is in ``orchestration/cells.py``, ``maps.py`` and ``columns.py``;
+which files make a month, and what they must be together, is for ``lines.py``.
 """
 
 from __future__ import annotations

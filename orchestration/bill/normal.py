@@ -1,7 +1,7 @@
 """Lines in normal form: a table as a file has it, made into columns of ``raw/bill_lines``.
 
-Holds which cast each column takes. The casts are in ``orchestration/cells.py`` and ``maps.py``, what
-lines must be is in ``rules.py``.
+Holds which cast each column takes. The casts are in ``orchestration/cells.py`` and
+``maps.py``, what lines must be is in ``rules.py``.
 """
 
 from __future__ import annotations

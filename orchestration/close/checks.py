@@ -13,7 +13,7 @@ import dagster as dg
 
 from orchestration.close.contract import CONTROLS
 from orchestration.close.controls import CATALOGUE, Control, ControlRule, read_controls
-from orchestration.close.figures import exact
+from orchestration.figures import exact
 from orchestration.instance import WAREHOUSE_POOL
 from orchestration.partitions import billing_months, month_of
 from orchestration.settings import Settings

@@ -17,9 +17,9 @@ from typing import Literal
 import duckdb
 
 from orchestration.close.contract import CONTROLS
-from orchestration.close.figures import exact
 from orchestration.close.warehouse import open_warehouse
 from orchestration.errors import PodledgerError
+from orchestration.figures import exact
 from orchestration.months import Month
 
 Severity = Literal["blocking", "warning"]

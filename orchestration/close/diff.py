@@ -15,7 +15,6 @@ import duckdb
 import pyarrow.parquet as pq
 
 from orchestration.close.contract import TABLES
-from orchestration.close.figures import UNKNOWN, exact
 from orchestration.close.ledger import Revision, bring, is_there, verify
 from orchestration.close.manifest import (
     MANIFEST_NAME,
@@ -25,6 +24,7 @@ from orchestration.close.manifest import (
 from orchestration.close.warehouse import parquet
 from orchestration.duck import connect
 from orchestration.errors import PodledgerError
+from orchestration.figures import UNKNOWN, exact
 
 _EXAMPLES = 3
 """Differing rows that are told of one file."""

@@ -14,8 +14,8 @@ import dagster as dg
 from orchestration.close import charts
 from orchestration.close.bases import BASIS, INVOICE_BASIS
 from orchestration.close.controls import Control
-from orchestration.close.figures import UNKNOWN
 from orchestration.close.overview import Overview
+from orchestration.figures import UNKNOWN
 from orchestration.metadata import Metadata, money, picture, plain, table
 
 DAILY = "daily_costs"

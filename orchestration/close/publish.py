@@ -33,7 +33,6 @@ from orchestration.close.contract import (
 from orchestration.close.controls import read_controls, require_all_passed
 from orchestration.close.diff import compare_with_unpublished
 from orchestration.close.export import EXPORTERS, Exporter, Source, Tally
-from orchestration.close.figures import exact
 from orchestration.close.ledger import (
     Revision,
     add_revision,
@@ -54,6 +53,7 @@ from orchestration.close.provenance import (
 from orchestration.close.reproductions import note_reproduction, reproductions
 from orchestration.close.warehouse import open_warehouse, parquet
 from orchestration.errors import PodledgerError
+from orchestration.figures import exact
 from orchestration.inputs import name_of_root
 from orchestration.lake import Lake
 from orchestration.months import Month

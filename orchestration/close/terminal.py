@@ -17,9 +17,9 @@ from rich.text import Text
 
 from orchestration.close.bases import INVOICE_BASIS
 from orchestration.close.controls import CATALOGUE, Control
-from orchestration.close.figures import UNKNOWN, cents
 from orchestration.close.manifest import Manifest
 from orchestration.close.summary import Spender, Summary
+from orchestration.figures import UNKNOWN, cents
 from orchestration.schemas import BASES
 
 _TITLES = {

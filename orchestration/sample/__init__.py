@@ -79,7 +79,7 @@ def write_sample(folder: Path, month: Month) -> Sample:
     """
     import pyarrow.compute as pc
 
-    from orchestration.inventory.catalogue import load_catalogue
+    from orchestration.catalogue import load_catalogue
     from orchestration.sample.bill import make_bills
     from orchestration.sample.commitments import write_capacity_blocks
     from orchestration.sample.exports import write_cur2, write_legacy

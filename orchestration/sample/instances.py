@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from orchestration.inventory.catalogue import InstanceType
+from orchestration.catalogue import InstanceType
 from orchestration.months import Month
 from orchestration.sample.commitments import (
     CAPACITY_BLOCKS,

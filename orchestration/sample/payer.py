@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from orchestration.inventory.catalogue import InstanceType
+from orchestration.catalogue import InstanceType
 from orchestration.months import Month
 from orchestration.sample.lines import Integers, usd
 from orchestration.sample.world import (

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestration.inventory.catalogue import InstanceType
+from orchestration.catalogue import InstanceType
 from orchestration.months import Month
 from orchestration.sample.world import GPU, Node, Span, Workload, World, hex_id
 

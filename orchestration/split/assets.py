@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from orchestration.close.figures import UNKNOWN
 from orchestration.engines.dbt.build import build_models
 from orchestration.engines.dbt.project import (
     discard_old_warehouse,
@@ -19,6 +18,7 @@ from orchestration.engines.dbt.project import (
     source_schema,
 )
 from orchestration.engines.dbt.translator import Translator
+from orchestration.figures import UNKNOWN
 from orchestration.instance import WAREHOUSE_POOL
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake import Lake

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from orchestration.close.runner import close_month
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import PROJECT_DIR, Settings
 from tests.browser.deployment import CHROMIUM, FLAGS, serve
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.close.figures import cents, exact
 from orchestration.close.ledger import (
     find_revision,
     latest,
@@ -17,6 +16,7 @@ from orchestration.close.ledger import (
 )
 from orchestration.close.publish import Publication, publish
 from orchestration.errors import PodledgerError
+from orchestration.figures import cents, exact
 from tests.close.conftest import ClosedWorld
 
 

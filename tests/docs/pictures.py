@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from orchestration.close.ledger import find_revision
-from orchestration.close.runner import close_month
 from orchestration.close.summary import summarize
 from orchestration.close.terminal import print_summary
 from orchestration.dbt_docs import SAMPLE_MONTH, build_page
+from orchestration.runner import close_month
 from orchestration.settings import PROJECT_DIR, Settings
 
 IMAGES = PROJECT_DIR / "docs" / "images"

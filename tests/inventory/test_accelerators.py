@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestration.catalogue import load_catalogue
 from orchestration.inventory.accelerators import NodeProfile, devices
-from orchestration.inventory.catalogue import load_catalogue
 from orchestration.inventory.held import (
     claimed_resource,
     held_accelerators,

@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from orchestration.catalogue import COLUMNS, SEED, load_catalogue, refresh
 from orchestration.errors import PodledgerError
-from orchestration.inventory.catalogue import COLUMNS, SEED, load_catalogue, refresh
 
 
 @pytest.fixture

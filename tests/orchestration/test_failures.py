@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.close.alerts import write
-from orchestration.close.runner import close_month
+from orchestration.automation.alerts import write
 from orchestration.errors import PodledgerError
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.orchestration.conftest import Daemon
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
-from orchestration.bill.sensor import DELIVERY_TAG
+from orchestration.automation.deliveries import DELIVERY_TAG
 from orchestration.months import Month
 from tests.orchestration.conftest import Bill, Daemon
 

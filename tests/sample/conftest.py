@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.inventory.catalogue import SEED
+from orchestration.catalogue import SEED
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
 from orchestration.lake import Lake

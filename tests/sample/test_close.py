@@ -7,9 +7,9 @@ import duckdb
 import pytest
 
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
 from orchestration.lake import Lake
 from orchestration.months import Month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.sample.reading import fetch
 

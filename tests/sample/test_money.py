@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.inventory.catalogue import load_catalogue
+from orchestration.catalogue import load_catalogue
 from orchestration.lake import Lake
 from orchestration.months import Month
 from orchestration.sample.bill import make_bills

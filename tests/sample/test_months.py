@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from orchestration.bill.exports import find_deliveries
-from orchestration.inventory.catalogue import load_catalogue
+from orchestration.catalogue import load_catalogue
 from orchestration.inventory.sources import parse_source
 from orchestration.months import Month
 from orchestration.sample import write_sample

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.publish import Publication
-from orchestration.close.runner import close_month
+from orchestration.runner import close_month
 from orchestration.settings import Settings
 from tests.inventory.sources.container_insights import agent
 from tests.inventory.sources.prometheus import doors

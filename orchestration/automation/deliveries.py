@@ -1,7 +1,7 @@
 """Closes a month again when AWS delivers its bill anew.
 
 Reads the manifests that lie at the bill's roots; which months they restate is decided in
-``arrivals.py``. What happens by the calendar is in ``close/schedules.py``.
+``arrivals.py``. What happens by the calendar is in ``schedules.py``.
 See https://docs.dagster.io/guides/automate/sensors
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
+from orchestration.automation.jobs import daily_refresh, monthly_close
 from orchestration.bill.arrivals import Cursor, Look, look
 from orchestration.bill.exports import Manifest, find_manifests
-from orchestration.close.jobs import daily_refresh, monthly_close
 from orchestration.close.ledger import latest
 from orchestration.close.manifest import MANIFEST_NAME
 from orchestration.errors import PodledgerError

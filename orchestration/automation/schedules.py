@@ -1,12 +1,12 @@
 """When the jobs run by the calendar. Both are off until somebody switches them on.
 
-Arrival of a bill is not a calendar matter: see ``bill/sensor.py``.
+Arrival of a bill is not a calendar matter: see ``deliveries.py``.
 See https://docs.dagster.io/guides/automate/schedules
 """
 
 import dagster as dg
 
-from orchestration.close.jobs import daily_refresh, monthly_close
+from orchestration.automation.jobs import daily_refresh, monthly_close
 from orchestration.months import Month
 
 CLOSE_CRON = "0 6 5 * *"
