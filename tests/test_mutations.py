@@ -155,28 +155,33 @@ def test_two_pods_of_a_node_hour_that_pay_for_each_other_are_found(home, publish
         for name in POD_COSTS.names
         if name.endswith("_usd") and not name.startswith("storage_")
     ]
-    swapped = ", ".join(f"{name} = other.{name}" for name in money)
-    rewrite(
-        home,
-        "pod_costs",
-        f"""{swapped} from (
-            with pair as (
-                select a.rowid as one, b.rowid as two
-                from rows as a
-                inner join rows as b
-                    on a.instance_id = b.instance_id
-                    and a.usage_hour = b.usage_hour
-                    and a.pod_uid < b.pod_uid
-                    and a.vcpu_allocated_hours <> b.vcpu_allocated_hours
-                where a.vcpu_amortized_split_usd > 0.001
-                order by all
-                limit 1
-            )
-            select one as self, rows.* from pair inner join rows on rows.rowid = two
-            union all
-            select two as self, rows.* from pair inner join rows on rows.rowid = one
-        ) as other where rows.rowid = other.self""",
-    )
+    path = sorted((home / "lake" / "pod_costs").rglob("*.parquet"))[0]
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table pods as select row_number() over () as place, *"
+            f" from read_parquet('{path}', hive_partitioning = false)"
+        )
+        one, two = connection.execute(
+            """
+            select a.place, b.place
+            from pods as a
+            inner join pods as b
+                on a.instance_id = b.instance_id
+                and a.usage_hour = b.usage_hour
+                and a.pod_uid < b.pod_uid
+                and a.vcpu_allocated_hours <> b.vcpu_allocated_hours
+            where a.vcpu_amortized_split_usd > 0.001
+            order by all
+            """
+        ).fetchall()[0]
+        swapped = f"when {one} then {two} when {two} then {one}"
+        theirs = ", ".join(f"theirs.{name} as {name}" for name in money)
+        connection.execute(
+            f"copy (select pods.* exclude (place) replace ({theirs}) from pods"
+            " inner join pods as theirs"
+            f" on theirs.place = case pods.place {swapped} else pods.place end"
+            f" order by pods.place) to '{path}' (format parquet)"
+        )
     refusal = publish_again()
     assert "shares_follow_claims" in refusal
     for law in (
