@@ -104,9 +104,7 @@ def compare_with_unpublished(
     """
     yield from _manifest_differences(revision.manifest, manifest)
     known = set(revision.manifest.files)
-    other = [file for file in manifest.files if file not in known]
-    new = {file.path for file in manifest.files}
-    paths = {file.path for file in other} | ({file.path for file in known} - new)
+    paths = {file.path for file in known ^ set(manifest.files)}
     bring(revision, [file for file in known if file.path in paths])
     yield from _all_differences(revision.path, folder, sorted(paths), progress)
 
@@ -240,13 +238,8 @@ def _shared_differences(
 
     A revision of an earlier podledger has fewer columns, and so one row for several.
     """
-    described = {
-        column: type_
-        for column, type_, *_ in connection.execute(
-            f"describe from {parquet(a)}"
-        ).fetchall()
-    }
-    money = [column for column in shared if described[column].startswith("DECIMAL")]
+    types = _columns(a)
+    money = [column for column in shared if types[column].startswith("decimal")]
     key = [column for column in shared if column not in money]
     if not (money and key):
         return

@@ -135,6 +135,7 @@ def window(month: Month) -> list[str]:
     ]
 
 
+@cache
 def manifest_path() -> Path:
     """The dbt manifest, with the SQL of its models, made anew only when a file changed.
 
