@@ -22,3 +22,12 @@
 
 {# Node-hours of a month whose shares are computed a second time. #}
 {% macro most_proved_node_hours() %}{{ return(2000) }}{% endmacro %}
+
+{# Node-hours by the version that the month is closed with; the others are empty here. #}
+{% macro weighed_node_hours() -%}
+    {% for version in [1, 2, 3] -%}
+    select * from {{ ref('int_node_hours__weighed', v=version) }}
+    where {{ version }} = {{ env_var('PODLEDGER_METHOD', '2') | int }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+{%- endmacro %}

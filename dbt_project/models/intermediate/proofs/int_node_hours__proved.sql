@@ -1,17 +1,10 @@
 {{ config(materialized='incremental') }}
 
-{%- set method = env_var('PODLEDGER_METHOD', '2') | int %}
-
 with
 
--- The version that the month is closed with; the others are empty here.
 weighed as (
 
-    {% for version in [1, 2, 3] -%}
-    select * from {{ ref('int_node_hours__weighed', v=version) }}
-    where {{ version }} = {{ method }}
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {{ weighed_node_hours() }}
 
 ),
 
