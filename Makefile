@@ -91,7 +91,7 @@ pictures: test-setup ## take the pictures of docs/images anew, in a browser
 	@$(BIN)/python -W ignore -m tests.docs.pictures
 
 docs: setup ## dbt's documentation as one page, with the lineage through the Python assets
-	@$(BIN)/python -W ignore -m orchestration.dbt_docs
+	@$(BIN)/python -W ignore -m orchestration.cli.dbt_docs
 
 bench: test-setup test-packages ## measure the split against other ways to do it: SIZE=S|M|L make bench
 	@$(BIN)/python -m bench --size $(or $(SIZE),S)

@@ -18,7 +18,7 @@ from bench.contenders import CONTENDERS, OURS, Contender, Kind
 from bench.measure import Measurement, measure
 from bench.report import as_table, write_results
 from bench.worlds import NODES, World, ensure_world
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
 
 WIDTH = 118
 """Characters of the table, wherever it is printed."""

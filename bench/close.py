@@ -25,7 +25,7 @@ from rich.table import Table
 
 from bench.bills import Delivery, ensure_delivery
 from bench.worlds import MONTH, NODES
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
 
 _PODLEDGER = Path(sys.executable).with_name("podledger")
 _SECONDS_BETWEEN_LOOKS = 0.1

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from bench.contenders.columns import MONEY
 from bench.worlds import MONTH, World
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 from orchestration.split.money import units
 
 KEY = ["instance_id", "usage_hour", "pod_uid"]

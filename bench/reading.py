@@ -26,8 +26,8 @@ from rich.table import Table
 from bench.worlds import MONTH
 from orchestration.bill.exports import Delivery, DeliveryFile, find_deliveries
 from orchestration.bill.files import FileTask, read_file
+from orchestration.lake.settings import Settings
 from orchestration.sample import write_sample
-from orchestration.settings import Settings
 
 LINES = 500_000
 ROUNDS = 3

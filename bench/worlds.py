@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestration.inventory.tables import sorted_codes, write_table
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import (
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import (
     ACCELERATOR_EQUIVALENTS,
     BASES,
     POD_HOURS,

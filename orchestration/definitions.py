@@ -4,6 +4,7 @@ See https://docs.dagster.io/guides/build/projects-and-components
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -21,8 +22,10 @@ from orchestration.close.presence import Presence
 from orchestration.close.turns import taking_turns
 from orchestration.engines.dbt.in_process import dbt_resource
 from orchestration.inventory.assets import inventory, ownership
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.inputs import InputsOfMonth
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.sample.inputs import resolve_inputs
 from orchestration.split.assets import accelerator_equivalents, node_hour_models, pod_costs
 
 
@@ -45,6 +48,15 @@ def settings_from_environment(context: dg.InitResourceContext) -> Iterator[Setti
         yield settings
 
 
+@dg.resource(
+    required_resource_keys={"settings"},
+    description="Roots of a month's bill and pods: the deployment's, or the sample's.",
+)
+def inputs_of_settings(context: dg.InitResourceContext) -> InputsOfMonth:
+    """Only here meet the steps and the sample, which a month without roots is made of."""
+    return partial(resolve_inputs, context.resources.settings)
+
+
 defs = dg.Definitions(
     assets=[
         bill,
@@ -64,5 +76,9 @@ defs = dg.Definitions(
     # The steps of a month wait for one another, and each process of its own would import
     # Dagster, dbt and the kernel anew, 5 to 9 s a step. Months run side by side, as runs.
     executor=dg.in_process_executor,
-    resources={"settings": settings_from_environment, "dbt": dbt_resource()},
+    resources={
+        "settings": settings_from_environment,
+        "inputs": inputs_of_settings,
+        "dbt": dbt_resource(),
+    },
 )

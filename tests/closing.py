@@ -6,10 +6,10 @@ close has to tell is a line of standard error.
 
 import sys
 
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 
 if __name__ == "__main__":
     errors = open(sys.stderr.fileno(), "w", buffering=1, closefd=False)  # noqa: SIM115

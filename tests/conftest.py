@@ -9,11 +9,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.purchases import Closed, close_purchases
 from tests.spark_server import SparkServer, running_spark_server
 from tests.worlds import PAYERS, WORLD, write_cur2, write_pods

@@ -17,10 +17,10 @@ import duckdb
 import pyarrow.parquet as pq
 
 from orchestration.bill.reservations import RESERVATION_COLUMNS
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from tests.worlds import (
     World,
     a_pod_hour,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 
 
 def linted(root: Path) -> subprocess.CompletedProcess[str]:
@@ -49,8 +49,8 @@ def test_no_room_uses_one_after_it(program: Path) -> None:
     [
         (
             "bill/lines.py",
-            "from orchestration.close.ledger import latest",
-            "orchestration.bill.lines -> orchestration.close.ledger",
+            "from orchestration.close.publish import publish",
+            "orchestration.bill.lines -> orchestration.close.publish",
         ),
         (
             "split/kernel.py",
@@ -58,9 +58,9 @@ def test_no_room_uses_one_after_it(program: Path) -> None:
             "orchestration.split.kernel -> dagster",
         ),
         (
-            "figures.py",
-            "from orchestration.metadata import table",
-            "orchestration.figures -> orchestration.metadata",
+            "lake/figures.py",
+            "from orchestration.engines.metadata import table",
+            "orchestration.lake.figures -> orchestration.engines.metadata",
         ),
     ],
     ids=["a later room", "Dagster in the domain", "above the ground"],
@@ -80,6 +80,10 @@ def test_the_page_on_the_architecture_has_the_rooms_in_their_order() -> None:
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     page = (PROJECT_DIR / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, flags=re.M)
+    rooms = PROJECT_DIR / "orchestration"
+    # In brackets stands a room that a checkout may lack.
     assert [re.findall(r"\w+", row) for row in rows] == [
-        layer.split(" | ") for layer in layers
+        layer.strip("()").split(" | ")
+        for layer in layers
+        if layer[0] != "(" or (rooms / layer.strip("()")).exists()
     ]

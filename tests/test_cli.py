@@ -14,12 +14,13 @@ from pathlib import Path
 import boto3
 import pytest
 
-from orchestration import catalogue, cli
+from orchestration import cli
+from orchestration.bill import catalogue
 from orchestration.close.controls import controls_of
-from orchestration.close.provenance import code_version
 from orchestration.close.publish import publish
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR, Settings
+from orchestration.ledger.provenance import code_version
 from tests.close.conftest import BILL, ClosedWorld, build_world
 from tests.ec2_server import CLOSED_ROLE, OWN, Ec2, running_ec2
 from tests.worlds import make_world, write_cur2, write_pods

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 from tests.worlds import World, a_pod_hour, an_instance_hour, write_cur2, write_pods
 
 INSTANCE = "i-0123456789abcdef0"
@@ -70,7 +70,7 @@ def test_other_words_make_no_revision_and_the_old_one_says_that_it_was_reproduce
     warehouse = tmp_path / "home" / "warehouse" / "podledger.duckdb"
     built = warehouse.stat().st_ino
 
-    module = program / "orchestration" / "months.py"
+    module = program / "orchestration" / "lake" / "months.py"
     module.write_text(module.read_text() + "\n# A remark.\n")
     descriptions = program / "dbt_project" / "models" / "columns.md"
     text = descriptions.read_text()

@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.diff import compare
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.diff import compare
 from tests.purchases import (
     BUYER,
     OCTOBER,

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.settings import Settings
 from tests.purchases import (
     BUYER,
     OCTOBER,

@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from orchestration.close.diff import compare
-from orchestration.close.ledger import Revision
-from orchestration.close.manifest import MissingBasis
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.close.summary import Summary, summarize
 from orchestration.close.terminal import print_summary
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.schemas import BASES
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import Revision
+from orchestration.ledger.diff import compare
+from orchestration.ledger.manifest import MissingBasis
 from tests.worlds import PAYERS, WORLD, World, write_cur2, write_legacy, write_pods
 
 OCTOBER = Month(2026, 10)

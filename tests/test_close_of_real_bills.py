@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 
 
 @pytest.mark.parametrize(

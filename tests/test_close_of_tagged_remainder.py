@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.ledger import latest
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.close.summary import summarize
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import latest
 from tests.purchases import BUYER, PAYER, TYPE, USER, arn, fee, in_block, pod
 from tests.purchases import hour as hour_of_5th
 from tests.purchases import line as purchase

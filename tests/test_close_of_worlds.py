@@ -15,11 +15,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from tests.worlds import PAYERS, WORLD, oracle, write_cur2, write_legacy, write_pods
 
 OCTOBER = Month(2026, 10)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import boto3
 
-from orchestration.close.ledger import find_revision, verify
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.close.summary import summarize
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import find_revision, verify
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)

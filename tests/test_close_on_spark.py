@@ -9,12 +9,12 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.diff import compare
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.diff import compare
 from tests.purchases import purchases
 from tests.spark_server import SparkServer
 from tests.test_close_of_hosts_and_clusters import hosts_and_clusters

@@ -20,16 +20,16 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
+from orchestration.cli.runner import close_month
 from orchestration.close import presence as presences_module
-from orchestration.close.ledger import latest, revisions, verify
 from orchestration.close.leftovers import RUN_VARIABLE, clear
 from orchestration.close.presence import Presence, announced, presences
 from orchestration.close.publish import Publication
-from orchestration.errors import PodledgerError
-from orchestration.instance import WAREHOUSE_POOL, open_instance
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import DBT_PROJECT_DIR, PROJECT_DIR, Settings
+from orchestration.engines.instance import WAREHOUSE_POOL, open_instance
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import DBT_PROJECT_DIR, PROJECT_DIR, Settings
+from orchestration.ledger.book import latest, revisions, verify
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.close.ledger import latest, verify
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import latest, verify
 from tests.browser.deployment import ask, serve
 
 AUGUST, SEPTEMBER = Month(2026, 8), Month(2026, 9)

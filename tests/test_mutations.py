@@ -13,10 +13,10 @@ import pytest
 
 from orchestration.close.publish import Publication, publish
 from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, window
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.schemas import POD_COSTS
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import POD_COSTS
+from orchestration.lake.settings import DBT_PROJECT_DIR, Settings
 
 OCTOBER = Month(2026, 10)
 MARTS = (

@@ -8,8 +8,8 @@ import pytest
 
 from orchestration.close.controls import CATALOGUE
 from orchestration.inventory.owners import NODE_POOL_LABELS, OWNER_LABELS
-from orchestration.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
-from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.lake.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
+from orchestration.lake.settings import DBT_PROJECT_DIR
 
 VOCABULARY = (DBT_PROJECT_DIR / "macros" / "vocabulary.sql").read_text()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.schemas import BASES, POD_COSTS, RESOURCES
+from orchestration.lake.schemas import BASES, POD_COSTS, RESOURCES
 
 FROM_NODE_HOUR = (
     "payer_account_id",

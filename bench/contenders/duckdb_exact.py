@@ -12,8 +12,8 @@ import duckdb
 
 from bench.contenders.columns import ALL, FROM_NODE_HOUR, REQUESTED, UNITS, USED
 from bench.worlds import MONTH, World
-from orchestration.duck import quote
-from orchestration.schemas import BASES, POD_HOURS, RESOURCES
+from orchestration.engines.duckdb import quote
+from orchestration.lake.schemas import BASES, POD_HOURS, RESOURCES
 
 ONE = f"{2**60}::hugeint"
 HALF = f"{2**59}::hugeint"

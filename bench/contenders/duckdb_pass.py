@@ -11,8 +11,8 @@ import duckdb
 
 from bench.contenders.columns import ALL, FROM_NODE_HOUR, REQUESTED, USED
 from bench.worlds import World
-from orchestration.duck import quote
-from orchestration.schemas import BASES, POD_HOURS, RESOURCES
+from orchestration.engines.duckdb import quote
+from orchestration.lake.schemas import BASES, POD_HOURS, RESOURCES
 
 RATES = {"split": 0.017, "unused": 0.009}
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bench.worlds import MONTH, World
-from orchestration.schemas import BASES, POD_COSTS, RESOURCES
+from orchestration.lake.schemas import BASES, POD_COSTS, RESOURCES
 from orchestration.split.files import TableFile
 from orchestration.split.money import money
 from orchestration.split.node_hours import open_node_hours

@@ -17,7 +17,7 @@ import pandas as pd
 from bench.contenders.columns import ALL, UNITS
 from bench.contenders.pandas_vectorised import NODE_HOUR, claims_of, read_node_hours
 from bench.worlds import MONTH, World
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 
 ONE = 2**60
 SAMPLE = 500

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.contenders.columns import ALL, REQUESTED, USED
 from bench.worlds import MONTH, World
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 from orchestration.split.node_hours import POOL_COLUMNS
 
 NODE_HOUR = ["instance_id", "usage_hour"]

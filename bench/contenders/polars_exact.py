@@ -14,7 +14,7 @@ import polars as pl
 
 from bench.contenders.columns import ALL, REQUESTED, UNITS, USED
 from bench.worlds import MONTH, World
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 
 NODE_HOUR = ["instance_id", "usage_hour"]
 ONE = 2**60

@@ -8,7 +8,7 @@ import polars as pl
 
 from bench.contenders.columns import ALL, FROM_NODE_HOUR, REQUESTED, USED
 from bench.worlds import World
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 
 RATES = {"split": 0.017, "unused": 0.009}
 

@@ -90,7 +90,7 @@
     ]) }}
 {%- endmacro %}
 
-{# Money columns of raw/bill_lines: BILL_MONEY_COLUMNS of orchestration/schemas.py, which a
+{# Money columns of raw/bill_lines: BILL_MONEY_COLUMNS of orchestration/lake/schemas.py, which a
    test holds against this list. #}
 {% macro bill_money_columns() -%}
     {{ return([

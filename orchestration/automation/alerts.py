@@ -2,7 +2,7 @@
 
 Holds the one way out: a line in ``alerts.log`` below the home, and the sensor's own log.
 What watches a file, or Dagster+ and its alert policies, carries it on; podledger keeps no
-secrets of chat or mail. Why a run failed is told by ``close/failures.py``.
+secrets of chat or mail. Why a run failed is told by ``failures.py``.
 See https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.automation.failures import EVENTS, why
 from orchestration.automation.jobs import daily_refresh, monthly_close
-from orchestration.close.failures import EVENTS, why
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 
 
 @dg.run_failure_sensor(

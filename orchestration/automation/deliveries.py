@@ -15,11 +15,11 @@ import dagster as dg
 from orchestration.automation.jobs import daily_refresh, monthly_close
 from orchestration.bill.arrivals import Cursor, Look, look
 from orchestration.bill.exports import Manifest, find_manifests
-from orchestration.close.ledger import latest
-from orchestration.close.manifest import MANIFEST_NAME
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import latest
+from orchestration.ledger.manifest import MANIFEST_NAME
 
 LOOK_EVERY = dt.timedelta(minutes=15)
 """AWS delivers up to three times a day; a look lists a few folders of each root."""

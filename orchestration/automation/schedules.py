@@ -7,7 +7,7 @@ See https://docs.dagster.io/guides/automate/schedules
 import dagster as dg
 
 from orchestration.automation.jobs import daily_refresh, monthly_close
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 CLOSE_CRON = "0 6 5 * *"
 """The 5th at 06:00 UTC: the bill has settled for most, and its invoice is out."""

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from orchestration.bill.exports import Manifest
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 LOOKBACK = dt.timedelta(days=120)
 """How long after its end a month is closed again by itself. AWS settles a bill within two

@@ -14,11 +14,11 @@ from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
 from orchestration.bill.reservations import write_reserved
 from orchestration.engines.dbt.project import source_schema
-from orchestration.inputs import resolve_inputs
-from orchestration.lake import Lake
-from orchestration.metadata import money, table
-from orchestration.partitions import billing_months, month_of, one_month_a_run
-from orchestration.settings import Settings
+from orchestration.engines.metadata import money, table
+from orchestration.engines.partitions import billing_months, month_of, one_month_a_run
+from orchestration.lake.inputs import InputsOfMonth
+from orchestration.lake.lake import Lake
+from orchestration.lake.settings import Settings
 
 BILL_LINES = dg.AssetKey(["raw", "bill_lines"])
 BILL_FILES = dg.AssetKey(["raw", "bill_files"])
@@ -52,12 +52,14 @@ CAPACITY_BLOCK_FEES = dg.AssetKey(["raw", "capacity_block_fees"])
     backfill_policy=one_month_a_run,
 )
 def bill(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    inputs: dg.ResourceParam[InputsOfMonth],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read the month's deliveries into the lake."""
     month = month_of(context)
-    inputs = resolve_inputs(settings, month)
-    deliveries = find_deliveries(inputs.bill_roots, month, landing=settings.landing)
+    roots = inputs(month).bill_roots
+    deliveries = find_deliveries(roots, month, landing=settings.landing)
     lake = Lake(settings.home, settings.remote)
     read = read_bill(deliveries, month, lake, context.log.info, engine_of(settings))
     delivered = table(
@@ -120,14 +122,16 @@ def bill(
     backfill_policy=one_month_a_run,
 )
 def reservations(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    inputs: dg.ResourceParam[InputsOfMonth],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read what was bought ahead of time, and what it cost."""
     month = month_of(context)
-    inputs = resolve_inputs(settings, month)
+    known = inputs(month)
     lake = Lake(settings.home, settings.remote)
     reserved, fees = write_reserved(
-        lake, month, inputs.capacity_blocks, inputs.reservations, settings.home / "scratch"
+        lake, month, known.capacity_blocks, known.reservations, settings.home / "scratch"
     )
     for key, rows in (
         (CAPACITY_RESERVATIONS, reserved.reservations),

@@ -2,7 +2,7 @@
 
 Holds the rule by which AWS itself turned ``lineItem/UnblendedCost`` into
 ``line_item_unblended_cost``, and which columns a bill must have. What the cells hold is for
-``orchestration/cells.py`` and ``maps.py``.
+``lake/cells.py`` and ``maps.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.schemas import BASIS_COLUMNS, BILL_LINES
+from orchestration.lake.schemas import BASIS_COLUMNS, BILL_LINES
 
 REQUIRED = (
     "bill_payer_account_id",

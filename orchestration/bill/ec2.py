@@ -31,7 +31,7 @@ from orchestration.bill.reservations import (
     RESERVATIONS_FILE,
     read_kept,
 )
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

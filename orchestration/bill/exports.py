@@ -26,8 +26,8 @@ from orchestration.bill.manifests import (
     read_manifest,
 )
 from orchestration.bill.stores import FolderStore, S3Store, Store, open_store
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 Format = Literal["parquet", "csv", "csv.zip"]
 """How a delivery's files are written; ``csv`` may be gzipped, as ``.csv.gz``."""

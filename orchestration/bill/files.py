@@ -1,8 +1,8 @@
 """One file of the bill, made one file of the lake.
 
 Holds the way of a line from file to file, and how an error says where it stands. What
-cells and columns mean is in ``orchestration/cells.py``, ``maps.py`` and ``columns.py``;
-which files make a month, and what they must be together, is for ``lines.py``.
+cells and columns mean is in ``lake/cells.py``, ``maps.py`` and ``columns.py``; which files
+make a month, and what they must be together, is for ``lines.py``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.bill.amounts import EXACT
 from orchestration.bill.columns import OURS, BadColumnsError, match_columns
 from orchestration.bill.exports import Delivery, DeliveryFile
 from orchestration.bill.landing import file_sha256
 from orchestration.bill.normal import Lines, normal_form
 from orchestration.bill.rules import Traits, check_lines
 from orchestration.bill.sources import DamagedFileError, open_source
-from orchestration.cells import CODED, BadCellError
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
+from orchestration.lake.amounts import EXACT
+from orchestration.lake.cells import CODED, BadCellError
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
 
 _WRITTEN = pa.schema(
     [

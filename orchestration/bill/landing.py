@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from orchestration.bill.stores import S3Store
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 _CHUNK_BYTES = 1 << 20
 

@@ -19,9 +19,9 @@ from orchestration.bill.engines import ReadFiles, local
 from orchestration.bill.exports import Delivery
 from orchestration.bill.files import FileRead, FileTask
 from orchestration.bill.rules import BillRules
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import BILL_FILES
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BILL_FILES
 
 _MOVED_DIGITS = BILL_FILES.field("rounding_moved_usd").type.scale
 

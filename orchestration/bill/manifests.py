@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from orchestration.bill.stores import Entry, Store
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 Layout = Literal[
     "legacy-overwrite", "legacy-create-new", "cur2-overwrite", "cur2-create-new", "athena"

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.cells import BadCellError, as_text, first_row, is_text, printed
-from orchestration.schemas import STRING
+from orchestration.lake.cells import BadCellError, as_text, first_row, is_text, printed
+from orchestration.lake.schemas import STRING
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Lines in normal form: a table as a file has it, made into columns of ``raw/bill_lines``.
 
-Holds which cast each column takes. The casts are in ``orchestration/cells.py`` and
+Holds which cast each column takes. The casts are in ``lake/cells.py`` and
 ``maps.py``, what lines must be is in ``rules.py``.
 """
 
@@ -14,11 +14,11 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.bill.amounts import EXACT, Amounts, as_amounts, as_ratios
 from orchestration.bill.columns import MAPS, OURS, Columns, normal_name
 from orchestration.bill.maps import Maps, as_maps, columns_as_maps
-from orchestration.cells import CODED, BadCellError, as_moments, as_text
-from orchestration.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
+from orchestration.lake.amounts import EXACT, Amounts, as_amounts, as_ratios
+from orchestration.lake.cells import CODED, BadCellError, as_moments, as_text
+from orchestration.lake.schemas import BILL_LINES, BILL_MONEY_COLUMNS, STRING
 
 _ACCOUNT_DIGITS = 12
 _ACCOUNTS = ("bill_payer_account_id", "line_item_usage_account_id")

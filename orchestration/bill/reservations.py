@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.duck import connect, quote
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import (
+from orchestration.engines.duckdb import connect, quote
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import (
     CAPACITY_BLOCK_FEES,
     CAPACITY_RESERVATIONS,
     DEDICATED_HOSTS,

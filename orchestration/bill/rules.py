@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.bill.exports import Delivery
-from orchestration.cells import BadCellError, printed
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.cells import BadCellError, printed
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 INSTANCE_LINE_TYPES = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
 INSTANCE_FAMILIES = ("Compute Instance", "Compute Instance (bare metal)")

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from orchestration.cells import CODED, is_text
+from orchestration.lake.cells import CODED, is_text
 
 ROWS_A_TABLE = 1 << 16
 """Rows that are held in memory at once, about; also the rows of a row group written."""

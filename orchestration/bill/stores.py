@@ -13,8 +13,8 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestration.errors import PodledgerError
-from orchestration.s3 import S3Root
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.s3 import S3Root
 
 
 @dataclass(frozen=True)

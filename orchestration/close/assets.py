@@ -17,10 +17,10 @@ from orchestration.close.publish import publish
 from orchestration.engines.dbt.build import build_models
 from orchestration.engines.dbt.project import manifest_path
 from orchestration.engines.dbt.translator import Translator
-from orchestration.instance import WAREHOUSE_POOL
-from orchestration.metadata import table
-from orchestration.partitions import billing_months, month_of, one_month_a_run
-from orchestration.settings import Settings
+from orchestration.engines.instance import WAREHOUSE_POOL
+from orchestration.engines.metadata import table
+from orchestration.engines.partitions import billing_months, month_of, one_month_a_run
+from orchestration.lake.settings import Settings
 
 MARTS = [
     dg.AssetKey(name)

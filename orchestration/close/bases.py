@@ -11,9 +11,9 @@ from decimal import Decimal
 
 import duckdb
 
-from orchestration.close.manifest import BasisTotals, MissingBasis
-from orchestration.months import Month
-from orchestration.schemas import BASES
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES
+from orchestration.ledger.manifest import BasisTotals, MissingBasis
 
 BASIS = "amortized"
 """The basis of breakdowns: what AWS's own split cost is in."""

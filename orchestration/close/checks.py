@@ -11,12 +11,12 @@ from decimal import Decimal
 
 import dagster as dg
 
-from orchestration.close.contract import CONTROLS
 from orchestration.close.controls import CATALOGUE, Control, ControlRule, read_controls
-from orchestration.figures import exact
-from orchestration.instance import WAREHOUSE_POOL
-from orchestration.partitions import billing_months, month_of
-from orchestration.settings import Settings
+from orchestration.engines.instance import WAREHOUSE_POOL
+from orchestration.engines.partitions import billing_months, month_of
+from orchestration.lake.figures import exact
+from orchestration.lake.settings import Settings
+from orchestration.ledger.tables import CONTROLS
 
 CLOSE_CONTROLS = dg.AssetKey(CONTROLS.mart)
 

@@ -16,11 +16,11 @@ from typing import Literal
 
 import duckdb
 
-from orchestration.close.contract import CONTROLS
-from orchestration.close.warehouse import open_warehouse
-from orchestration.errors import PodledgerError
-from orchestration.figures import exact
-from orchestration.months import Month
+from orchestration.engines.warehouse import open_warehouse
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.figures import exact
+from orchestration.lake.months import Month
+from orchestration.ledger.tables import CONTROLS
 
 Severity = Literal["blocking", "warning"]
 

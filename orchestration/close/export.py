@@ -1,7 +1,7 @@
 """Writing published tables as Parquet, and reading them back to compare.
 
 Holds the exporters: things that write one part of a revision into its folder. Today they
-are the tables of ``contract.py``; a further format is a further exporter. What makes a
+are the tables of ``ledger/tables.py``; a further format is a further exporter. What makes a
 revision of the parts is in ``publish.py``.
 """
 
@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import duckdb
 
-from orchestration.close.contract import TABLES, PublishedTable
-from orchestration.close.warehouse import parquet
-from orchestration.duck import quote
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.engines.duckdb import quote
+from orchestration.engines.warehouse import parquet
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.ledger.tables import TABLES, PublishedTable
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class TableExporter:
                 raise PodledgerError(
                     f"{self.table.mart}.{name} is {types.get(name, 'missing')}, but it is"
                     f" published as {type_}. Nothing was published. Correct the model, or"
-                    " change the published contract in orchestration/close/contract.py."
+                    " change the published contract in orchestration/ledger/tables.py."
                 )
 
 

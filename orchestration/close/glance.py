@@ -15,8 +15,8 @@ from orchestration.close import charts
 from orchestration.close.bases import BASIS, INVOICE_BASIS
 from orchestration.close.controls import Control
 from orchestration.close.overview import Overview
-from orchestration.figures import UNKNOWN
-from orchestration.metadata import Metadata, money, picture, plain, table
+from orchestration.engines.metadata import Metadata, money, picture, plain, table
+from orchestration.lake.figures import UNKNOWN
 
 DAILY = "daily_costs"
 NAMESPACES = "top_namespaces"

@@ -19,10 +19,10 @@ import duckdb
 from dagster import DagsterRunStatus
 
 from orchestration.close.presence import Presence, forget, presences
-from orchestration.duck import remove_database, write_ahead_log
-from orchestration.instance import WAREHOUSE_POOL
-from orchestration.lake import Lake, remove
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.engines.duckdb import remove_database, write_ahead_log
+from orchestration.engines.instance import WAREHOUSE_POOL
+from orchestration.lake.lake import Lake, remove
+from orchestration.lake.settings import DBT_PROJECT_DIR, Settings
 
 RUN_VARIABLE = "_PODLEDGER_RUN_ID"
 """In the environment of every process that a run starts: by it they are found again."""

@@ -17,10 +17,10 @@ import duckdb
 
 from orchestration.close.bases import as_law, basis_of_breakdowns, sum_laws
 from orchestration.close.controls import Control, read_controls
-from orchestration.close.manifest import BasisTotals
 from orchestration.close.summary import TOP
-from orchestration.close.warehouse import open_warehouse
-from orchestration.months import Month
+from orchestration.engines.warehouse import open_warehouse
+from orchestration.lake.months import Month
+from orchestration.ledger.manifest import BasisTotals
 
 OTHERS, UNALLOCATED = "others", "unallocated"
 """In the days: every namespace that is not named, and what belongs to none."""

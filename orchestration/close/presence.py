@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestration.locks import locked, try_lock
+from orchestration.lake.locks import locked, try_lock
 
 _HEARTBEAT_SECONDS = 30.0
 

@@ -2,7 +2,7 @@
 
 Holds the order of events and the last looks before the rename: that the marts belong to
 the lake as it is now, that the law of the month holds, and that the written files carry
-the totals. Folders and renames are in ``ledger.py``, files in ``export.py``.
+the totals. Folders and renames are in ``ledger/book.py``, files in ``export.py``.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from orchestration.close.bases import (
     sum_laws,
     sum_totals,
 )
-from orchestration.close.contract import (
-    BASIS_COLUMNS,
-    CHARGEBACK,
-    REMAINDER,
-    SCAD,
-    SCAD_SPLIT_COLUMNS,
-    SCAD_UNUSED_COLUMNS,
-    UNALLOCATED,
-)
 from orchestration.close.controls import read_controls, require_all_passed
-from orchestration.close.diff import compare_with_unpublished
 from orchestration.close.export import EXPORTERS, Exporter, Source, Tally
-from orchestration.close.ledger import (
+from orchestration.engines.warehouse import open_warehouse, parquet
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.figures import exact
+from orchestration.lake.inputs import name_of_root
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import (
     Revision,
     add_revision,
     latest,
@@ -43,22 +41,24 @@ from orchestration.close.ledger import (
     verify,
     workspace,
 )
-from orchestration.close.manifest import Manifest, MissingBasis
-from orchestration.close.provenance import (
+from orchestration.ledger.diff import compare_with_unpublished
+from orchestration.ledger.manifest import Manifest, MissingBasis
+from orchestration.ledger.provenance import (
     Provenance,
     code_version,
     fingerprint_of,
     read_provenance,
 )
-from orchestration.close.reproductions import note_reproduction, reproductions
-from orchestration.close.warehouse import open_warehouse, parquet
-from orchestration.errors import PodledgerError
-from orchestration.figures import exact
-from orchestration.inputs import name_of_root
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import BASES
-from orchestration.settings import Settings
+from orchestration.ledger.reproductions import note_reproduction, reproductions
+from orchestration.ledger.tables import (
+    BASIS_COLUMNS,
+    CHARGEBACK,
+    REMAINDER,
+    SCAD,
+    SCAD_SPLIT_COLUMNS,
+    SCAD_UNUSED_COLUMNS,
+    UNALLOCATED,
+)
 
 _NO_SPACE_OR_MEMORY = (OSError, duckdb.IOException, duckdb.OutOfMemoryException)
 _NO_SUCH_MART = (duckdb.CatalogException, duckdb.BinderException)

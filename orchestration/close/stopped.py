@@ -19,8 +19,8 @@ def main(run_id: str, number: int) -> None:
     say(f"podledger: stopped by {name}; clearing what the close left")
     from orchestration.close.leftovers import clear, stop_processes
     from orchestration.close.presence import one_at_a_time
-    from orchestration.instance import open_instance
-    from orchestration.settings import Settings
+    from orchestration.engines.instance import open_instance
+    from orchestration.lake.settings import Settings
 
     stop_processes(run_id)
 

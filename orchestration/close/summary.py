@@ -16,14 +16,14 @@ from typing import Any
 import duckdb
 
 from orchestration.close.bases import basis_of_breakdowns
-from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, UNALLOCATED
 from orchestration.close.controls import Control, in_catalogue_order
-from orchestration.close.ledger import Revision, bring
-from orchestration.close.manifest import BasisTotals, Manifest
-from orchestration.close.reproductions import Reproduction, reproductions
-from orchestration.close.warehouse import parquet
-from orchestration.duck import connect
-from orchestration.errors import PodledgerError
+from orchestration.engines.duckdb import connect
+from orchestration.engines.warehouse import parquet
+from orchestration.lake.errors import PodledgerError
+from orchestration.ledger.book import Revision, bring
+from orchestration.ledger.manifest import BasisTotals, Manifest
+from orchestration.ledger.reproductions import Reproduction, reproductions
+from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, UNALLOCATED
 
 _PARTS = {table.name for table in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)}
 """What a summary reads: a few small files, not the split lines of every pod."""

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from orchestration.close.bases import INVOICE_BASIS
 from orchestration.close.controls import CATALOGUE, Control
-from orchestration.close.manifest import Manifest
 from orchestration.close.summary import Spender, Summary
-from orchestration.figures import UNKNOWN, cents
-from orchestration.schemas import BASES
+from orchestration.lake.figures import UNKNOWN, cents
+from orchestration.lake.schemas import BASES
+from orchestration.ledger.manifest import Manifest
 
 _TITLES = {
     "unblended": "unblended",

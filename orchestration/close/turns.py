@@ -15,8 +15,8 @@ import dagster as dg
 
 from orchestration.close.leftovers import HOME_TAG, RUN_VARIABLE, clear, home_of
 from orchestration.close.presence import Presence, announced, one_at_a_time, presences
-from orchestration.errors import PodledgerError
-from orchestration.settings import Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.settings import Settings
 
 _POLL_SECONDS = 1.0
 

@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 PAGE_OBJECTS = 500
 """Objects of one page of a list."""

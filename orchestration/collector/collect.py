@@ -32,8 +32,8 @@ from orchestration.collector.watching import (
     Refused,
     Watcher,
 )
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.interface import Progress
+from orchestration.lake.errors import PodledgerError
 
 SAVE_SECONDS = 60
 """Between two savings of the history."""

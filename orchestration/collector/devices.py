@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestration.collector.pods import Object, last_change
 from orchestration.collector.quantities import Resources, quantity, resources
-from orchestration.inventory.held import claimed_resource
+from orchestration.kubernetes.held import claimed_resource
 
 VERSIONS = ("v1", "v1beta2", "v1beta1")
 """Versions of ``resource.k8s.io`` that are understood, the best first."""

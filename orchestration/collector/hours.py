@@ -20,7 +20,7 @@ from orchestration.collector.history import ClaimRecord, History, NodeRecord, Po
 from orchestration.collector.quantities import HOUR, Resources, utc
 from orchestration.inventory.gaps import Gap
 from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS
-from orchestration.inventory.workloads import Workload, topmost
+from orchestration.kubernetes.workloads import Workload, topmost
 
 
 @dataclass(frozen=True)

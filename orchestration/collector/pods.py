@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Any
 
 from orchestration.collector.quantities import Resources, instant, quantity, resources
-from orchestration.inventory.accelerators import IMPLICIT_CLASS_DOMAIN
-from orchestration.inventory.held import held_accelerators
+from orchestration.kubernetes.accelerators import IMPLICIT_CLASS_DOMAIN
+from orchestration.kubernetes.held import held_accelerators
 
 Object = Mapping[str, Any]
 """An object as the API server writes it, parsed from JSON."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 
 class Store(Protocol):

@@ -1,1 +1,1 @@
-"""What SQL runs on: dbt, and what Dagster needs to know of it."""
+"""What the work runs on: DuckDB, Spark, dbt and Dagster."""

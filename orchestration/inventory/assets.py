@@ -10,14 +10,14 @@ from typing import Any
 import dagster as dg
 
 from orchestration.engines.dbt.project import source_schema
-from orchestration.inputs import resolve_inputs
+from orchestration.engines.metadata import table
+from orchestration.engines.partitions import billing_months, month_of, one_month_a_run
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.owners import ingest_ownership
 from orchestration.inventory.sources import parse_source
-from orchestration.lake import Lake
-from orchestration.metadata import table
-from orchestration.partitions import billing_months, month_of, one_month_a_run
-from orchestration.settings import Settings
+from orchestration.lake.inputs import InputsOfMonth
+from orchestration.lake.lake import Lake
+from orchestration.lake.settings import Settings
 
 POD_HOURS = dg.AssetKey(["raw", "pod_hours"])
 NODE_HOURS = dg.AssetKey(["raw", "node_hours"])
@@ -66,12 +66,13 @@ OWNERSHIP = dg.AssetKey(["raw", "ownership"])
     backfill_policy=one_month_a_run,
 )
 def inventory(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    inputs: dg.ResourceParam[InputsOfMonth],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read the month's pods and nodes into the lake."""
     month = month_of(context)
-    inputs = resolve_inputs(settings, month)
-    sources = [parse_source(uri) for uri in inputs.pod_roots]
+    sources = [parse_source(uri) for uri in inputs(month).pod_roots]
     lake = Lake(settings.home, settings.remote)
     read = ingest_inventory(
         sources, month, lake, settings.home / "scratch", progress=context.log.info

@@ -1,8 +1,8 @@
 """From what a file holds to what the contract says: hours, seconds, quantities.
 
 Holds the casts of columns, vectorised, each with the first value that fails it. Text and
-moments are in ``orchestration/cells.py``, and maps have a module of their own; which file
-and row a value came from is known to the caller.
+moments are in ``lake/cells.py``, and maps have a module of their own; which file and row a
+value came from is known to the caller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.cells import BadCellError, as_moments, as_text, is_text, parsed, printed
+from orchestration.lake.cells import (
+    BadCellError,
+    as_moments,
+    as_text,
+    is_text,
+    parsed,
+    printed,
+)
 
 SECONDS_AN_HOUR = 3600
 MICROSECONDS_AN_HOUR = SECONDS_AN_HOUR * 1_000_000

@@ -12,7 +12,7 @@ from enum import Enum, auto
 import pyarrow as pa
 
 from orchestration.inventory.sources.interface import Kind
-from orchestration.schemas import HOUR, NODE_HOURS, POD_HOURS
+from orchestration.lake.schemas import HOUR, NODE_HOURS, POD_HOURS
 
 
 class Content(Enum):

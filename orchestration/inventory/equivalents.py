@@ -1,7 +1,7 @@
 """The table of device equivalents that a month needs.
 
 Holds the step from combinations of request and node, as they occur in the lake, to rows of
-``accelerator_equivalents``. The rules themselves are in ``accelerators.py``.
+``accelerator_equivalents``. The rules themselves are in ``kubernetes/accelerators.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from orchestration.inventory.accelerators import NodeProfile, devices
-from orchestration.schemas import ACCELERATOR_EQUIVALENTS
+from orchestration.kubernetes.accelerators import NodeProfile, devices
+from orchestration.lake.schemas import ACCELERATOR_EQUIVALENTS
 
 
 class Combination(NamedTuple):

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import Contract
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.tables import codes_of, sorted_codes
+from orchestration.lake.errors import PodledgerError
 
 FILE = "source_file"
 """Origin of a row: position of its file among those read."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 GAPS = b"podledger.gaps"
 """Key of the Parquet metadata that holds the gaps of a file."""

@@ -23,8 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from orchestration.cells import CODED
-from orchestration.duck import connect
+from orchestration.engines.duckdb import connect
 from orchestration.inventory.casts import MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import CONTRACTS, Content, Contract
 from orchestration.inventory.fold import fold
@@ -32,13 +31,14 @@ from orchestration.inventory.gaps import Gap, joined, read_gaps
 from orchestration.inventory.maps import canonical_json
 from orchestration.inventory.readers import read_batches
 from orchestration.inventory.rows import rows_in_month
-from orchestration.inventory.sharing import sharing_labels
 from orchestration.inventory.sources.interface import Kind, Progress, Source, SourceFile
 from orchestration.inventory.spool import Spool
 from orchestration.inventory.tables import codes_of, sorted_codes, write_table
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import HOUR, INVENTORY_FILES, INVENTORY_GAPS, STRING
+from orchestration.kubernetes.sharing import sharing_labels
+from orchestration.lake.cells import CODED
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import HOUR, INVENTORY_FILES, INVENTORY_GAPS, STRING
 
 _MICROSECONDS_A_DAY = 24 * MICROSECONDS_AN_HOUR
 

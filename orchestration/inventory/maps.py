@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.cells import CODED, BadCellError, coded, is_text, parsed, printed
 from orchestration.inventory.casts import NO_QUANTITY, recoded
 from orchestration.inventory.contract import Content
-from orchestration.schemas import STRING
+from orchestration.lake.cells import CODED, BadCellError, coded, is_text, parsed, printed
+from orchestration.lake.schemas import STRING
 
 EMPTY_MAP = "{}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 
 @dataclass(frozen=True)

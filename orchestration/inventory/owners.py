@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.owner_entries import Entry, Mistake, read_entries
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import HOUR, STRING
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import HOUR, STRING
 
 TABLE = "raw/ownership"
 """The lake's table of entries that are in force in a month."""

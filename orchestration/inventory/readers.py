@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from orchestration.cells import is_text
-from orchestration.errors import PodledgerError
 from orchestration.inventory.contract import Contract
 from orchestration.inventory.sources.interface import SourceFile
+from orchestration.lake.cells import is_text
+from orchestration.lake.errors import PodledgerError
 
 BATCH_ROWS = 131_072
 """Rows that are worked on at a time: with 50 labels a pod, some 1 GB while at work."""

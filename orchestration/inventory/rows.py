@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.cells import BadCellError, as_moments, as_text
-from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import (
     as_quantities,
     as_seconds,
@@ -26,8 +24,10 @@ from orchestration.inventory.contract import CONTRACTS, MAPS, Column, Content
 from orchestration.inventory.fold import FILE, ROW
 from orchestration.inventory.maps import as_maps
 from orchestration.inventory.sources.interface import SourceFile
-from orchestration.months import Month
-from orchestration.schemas import HOUR
+from orchestration.lake.cells import BadCellError, as_moments, as_text
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import HOUR
 
 
 def rows_in_month(

@@ -13,9 +13,9 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.settings import DBT_PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import DBT_PROJECT_DIR
 
 _MARK = "made-by.sha256"
 _BLOCKS = "capacity_blocks.csv"
@@ -79,7 +79,7 @@ def write_sample(folder: Path, month: Month) -> Sample:
     """
     import pyarrow.compute as pc
 
-    from orchestration.catalogue import load_catalogue
+    from orchestration.bill.catalogue import load_catalogue
     from orchestration.sample.bill import make_bills
     from orchestration.sample.commitments import write_capacity_blocks
     from orchestration.sample.exports import write_cur2, write_legacy

@@ -16,7 +16,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
-from orchestration.catalogue import InstanceType
+from orchestration.bill.catalogue import InstanceType
 from orchestration.sample.fargate import fargate_lines
 from orchestration.sample.instances import instance_lines
 from orchestration.sample.lines import (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample.lines import Integers, for_seconds, usd
 from orchestration.sample.nodes import BLOCK
 from orchestration.sample.world import (

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample.files import write_csv_gzip
 from orchestration.sample.world import hex_id
 

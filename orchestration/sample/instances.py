@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from orchestration.catalogue import InstanceType
-from orchestration.months import Month
+from orchestration.bill.catalogue import InstanceType
+from orchestration.lake.months import Month
 from orchestration.sample.commitments import (
     CAPACITY_BLOCKS,
     RESERVATIONS,

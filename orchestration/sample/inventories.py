@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from orchestration.catalogue import InstanceType
+from orchestration.bill.catalogue import InstanceType
 from orchestration.sample.files import write_csv_gzip, write_gzip
 from orchestration.sample.placement import Pod
 from orchestration.sample.world import (

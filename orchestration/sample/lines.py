@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample.world import HOUR, dice, moment
 
 Integers = NDArray[np.int64]

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from orchestration.catalogue import InstanceType
-from orchestration.months import Month
+from orchestration.bill.catalogue import InstanceType
+from orchestration.lake.months import Month
 from orchestration.sample.lines import Integers, usd
 from orchestration.sample.world import (
     APPLICATIONS,

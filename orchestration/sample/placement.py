@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestration.catalogue import InstanceType
-from orchestration.months import Month
+from orchestration.bill.catalogue import InstanceType
+from orchestration.lake.months import Month
 from orchestration.sample.world import GPU, Node, Span, Workload, World, hex_id
 
 _JOIN_SECONDS = 75

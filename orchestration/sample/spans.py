@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample.world import DAY, HOUR, TRAFFIC, Span, at, dice
 
 

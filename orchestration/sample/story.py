@@ -7,7 +7,7 @@ Holds how nodes and workloads become a world. Which pod landed on which node is 
 
 from __future__ import annotations
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample.nodes import node_groups
 from orchestration.sample.spans import Calendar
 from orchestration.sample.workloads import workloads

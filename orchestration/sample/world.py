@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 HOUR = 3600
 DAY = 24 * HOUR

@@ -18,14 +18,14 @@ from orchestration.engines.dbt.project import (
     source_schema,
 )
 from orchestration.engines.dbt.translator import Translator
-from orchestration.figures import UNKNOWN
-from orchestration.instance import WAREHOUSE_POOL
+from orchestration.engines.instance import WAREHOUSE_POOL
+from orchestration.engines.metadata import Metadata, money, table
+from orchestration.engines.partitions import billing_months, month_of, one_month_a_run
 from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
-from orchestration.lake import Lake
-from orchestration.metadata import Metadata, money, table
-from orchestration.months import Month
-from orchestration.partitions import billing_months, month_of, one_month_a_run
-from orchestration.settings import Settings
+from orchestration.lake.figures import UNKNOWN
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from orchestration.split.capacities import require_capacities
 from orchestration.split.engines import engine_of
 from orchestration.split.overview import read_node_hours

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BASES, POD_COSTS, RESOURCES, UNIT_DIGITS
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BASES, POD_COSTS, RESOURCES, UNIT_DIGITS
 from orchestration.split import kernel
 from orchestration.split.money import money
 from orchestration.split.node_hours import NodeHours

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from orchestration.split.warehouse import open_warehouse
 
 

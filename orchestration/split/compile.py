@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.schemas import ACCELERATOR_EQUIVALENTS, BASES, POD_HOURS, RESOURCES
+from orchestration.lake.schemas import ACCELERATOR_EQUIVALENTS, BASES, POD_HOURS, RESOURCES
 from orchestration.split.batch import Coverage, split_batch
 from orchestration.split.node_hours import STRING_COLUMNS, NodeHours
 from orchestration.split.pod_hours import SHORT_DICTIONARY, read_batches

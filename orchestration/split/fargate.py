@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from orchestration.months import Month
-from orchestration.schemas import BASES, POD_COSTS, POD_RESOURCES
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES, POD_COSTS, POD_RESOURCES
 from orchestration.split.files import TableFile
 from orchestration.split.money import units
 from orchestration.split.pieces import Totals

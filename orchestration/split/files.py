@@ -13,7 +13,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.schemas import STRING
+from orchestration.lake.schemas import STRING
 
 _ENCODED_STRING = pa.dictionary(pa.int32(), STRING)
 _DICTIONARY_PAGE_BYTES = 64 * 1024 * 1024
@@ -33,7 +33,7 @@ class TableFile:
 
         Args:
             path: The file, new.
-            schema: As in ``schemas.py``.
+            schema: As in ``lake/schemas.py``.
         """
         self._encoded = pa.schema(
             field.with_type(_ENCODED_STRING) if field.type == STRING else field

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.schemas import POD_MONEY
+from orchestration.lake.schemas import POD_MONEY
 
 
 def money(units: NDArray[np.int64], is_known: NDArray[np.bool_] | None = None) -> pa.Array:

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestration.duck import quote
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.engines.duckdb import quote
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES, RESOURCES
 from orchestration.split.kernel import POOL_LIMIT
 from orchestration.split.money import units
 from orchestration.split.warehouse import open_warehouse

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.split.warehouse import open_warehouse
 
 

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import BASES, POD_COSTS, UNALLOCATED_COSTS, UNIT_DIGITS
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES, POD_COSTS, UNALLOCATED_COSTS, UNIT_DIGITS
 from orchestration.split.batch import Coverage, Scratch, split_batch
 from orchestration.split.files import TableFile
 from orchestration.split.node_hours import NodeHours

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
-from orchestration.schemas import POD_HOURS, STRING
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import POD_HOURS, STRING
 from orchestration.split.kernel import compiled
 
 READ_ROWS = 1_000_000

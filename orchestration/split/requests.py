@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestration.inventory.equivalents import Combination, resolve_equivalents
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import ACCELERATOR_EQUIVALENTS
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import ACCELERATOR_EQUIVALENTS
 from orchestration.split.warehouse import open_warehouse
 
 TABLE = "accelerator_equivalents"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestration.schemas import BASES, RESOURCES, UNALLOCATED_COSTS
+from orchestration.lake.schemas import BASES, RESOURCES, UNALLOCATED_COSTS
 from orchestration.split.batch import Coverage
 from orchestration.split.money import money, units
 from orchestration.split.node_hours import NodeHours

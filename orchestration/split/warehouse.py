@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 _MEMORY_LIMIT = "1GB"
 

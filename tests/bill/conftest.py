@@ -10,8 +10,8 @@ import pytest
 
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import BillRead, read_bill
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 
 Rows = list[dict[str, Any]]
 

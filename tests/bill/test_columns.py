@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.bill.columns import REQUIRED, normal_name
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BILL_LINES
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BILL_LINES
 from tests.bill import writers
 from tests.bill.writers import LEGACY_NAMES, LEGACY_PRODUCT, line
 

@@ -10,9 +10,9 @@ import pytest
 
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 from tests.bill import writers
 from tests.bill.writers import line, tax
 

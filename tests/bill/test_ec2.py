@@ -13,8 +13,8 @@ from orchestration.bill.reservations import (
     read_kept,
     read_reserved,
 )
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from tests.ec2_server import CLOSED_ROLE, OPEN_ROLE, OTHER, OWN, Ec2, Item, running_ec2
 
 REGION, FAR = "us-east-1", "eu-west-1"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.bill.exports import find_deliveries, find_manifests, list_months
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from tests.bill import writers
 from tests.bill.writers import Line, line, scad, tax
 

@@ -12,10 +12,10 @@ import pytest
 from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import BASIS_COLUMNS, BILL_FILES, BILL_LINES
-from orchestration.settings import Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASIS_COLUMNS, BILL_FILES, BILL_LINES
+from orchestration.lake.settings import Settings
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestration.bill.columns import normal_name
 from orchestration.bill.maps import as_maps, columns_as_maps
-from orchestration.cells import BadCellError
+from orchestration.lake.cells import BadCellError
 
 TEXTS = pa.map_(pa.string(), pa.string())
 

@@ -13,9 +13,9 @@ from orchestration.bill.reservations import (
     read_kept,
     read_reserved,
 )
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR
 
 HEADER = ",".join(BLOCK_COLUMNS)
 CELLS = {

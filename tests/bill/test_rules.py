@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
 

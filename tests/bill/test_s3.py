@@ -13,8 +13,8 @@ from botocore.exceptions import ReadTimeoutError
 from orchestration.bill.exports import find_deliveries, find_manifests
 from orchestration.bill.landing import land
 from orchestration.bill.stores import S3Store
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from tests.bill import writers
 from tests.bill.writers import line, tax
 

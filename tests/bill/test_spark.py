@@ -11,10 +11,10 @@ import pytest
 from orchestration.bill.engines import engine_of
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import BillRead, read_bill
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.settings import EngineName, Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import EngineName, Settings
 from tests.bill import writers
 from tests.bill.writers import line, scad, tax
 from tests.spark_server import SparkServer

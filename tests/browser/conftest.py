@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
 from tests.browser.deployment import CHROMIUM, FLAGS, serve
 
 expect.set_options(timeout=60_000)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 
 CHROMIUM = "/usr/bin/chromium"
 """Debian's; Playwright's own browsers are a download that is not made here."""

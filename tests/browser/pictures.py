@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.browser.deployment import CHROMIUM, FLAGS, serve
 
 IMAGES = PROJECT_DIR / "docs" / "images"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
+from orchestration.cli.dbt_docs import build_page
 from orchestration.close.publish import Publication
-from orchestration.dbt_docs import build_page
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
 
 DRAWN = """() =>
   angular.element(document.body).injector().get("graph").graph.elements

@@ -9,14 +9,14 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from orchestration.automation.failures import why
 from orchestration.close.controls import CATALOGUE
-from orchestration.close.failures import why
-from orchestration.close.ledger import latest
 from orchestration.close.summary import summarize
 from orchestration.definitions import defs
-from orchestration.instance import open_instance
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.engines.instance import open_instance
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.ledger.book import latest
 from tests.browser.conftest import Room
 from tests.browser.deployment import ask
 

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
 from orchestration.close.controls import controls_of
 from orchestration.inventory.owners import OWNERSHIP
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import (
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import (
     BASES,
     BILL_FILES,
     BILL_LINES,
@@ -31,7 +30,8 @@ from orchestration.schemas import (
     POD_COSTS,
     UNALLOCATED_COSTS,
 )
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
+from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
 
 PAYERS = ("111122223333", "444455556666")
 DAYS = (dt.date(2026, 10, 1), dt.date(2026, 10, 31))

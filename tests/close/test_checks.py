@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.close.checks import CLOSE_CONTROLS, close_checks
 from orchestration.close.controls import CATALOGUE
-from orchestration.partitions import billing_months
+from orchestration.engines.partitions import billing_months
 from tests.close.conftest import ClosedWorld
 
 

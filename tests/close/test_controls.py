@@ -14,9 +14,9 @@ from orchestration.close.controls import (
     read_controls,
     require_all_passed,
 )
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR
 from tests.close.conftest import ClosedWorld
 
 MONTH = Month(2026, 10)

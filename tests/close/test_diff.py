@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.close.contract import REMAINDER
-from orchestration.close.diff import compare
 from orchestration.close.publish import publish
-from orchestration.close.warehouse import parquet
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BASES
+from orchestration.engines.warehouse import parquet
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BASES
+from orchestration.ledger.diff import compare
+from orchestration.ledger.tables import REMAINDER
 from tests.close.conftest import ClosedWorld
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.close.ledger import (
+from orchestration.close.publish import Publication, publish
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.figures import cents, exact
+from orchestration.ledger.book import (
     find_revision,
     latest,
     month_folder,
     revisions,
     verify,
 )
-from orchestration.close.publish import Publication, publish
-from orchestration.errors import PodledgerError
-from orchestration.figures import cents, exact
 from tests.close.conftest import ClosedWorld
 
 

@@ -23,23 +23,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close import publish as publish_module
-from orchestration.close.contract import TABLES
 from orchestration.close.controls import controls_of
 from orchestration.close.export import EXPORTERS, Source, Tally
-from orchestration.close.ledger import latest, month_folder, only_writer, revisions, verify
 from orchestration.close.publish import Publication, publish
-from orchestration.close.reproductions import reproductions
-from orchestration.close.warehouse import parquet
-from orchestration.errors import PodledgerError
-from orchestration.inputs import name_of_root, resolve_inputs
+from orchestration.engines.warehouse import parquet
 from orchestration.inventory.owners import OWNERSHIP
-from orchestration.schemas import (
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.inputs import name_of_root
+from orchestration.lake.schemas import (
     BILL_FILES,
     BILL_LINES,
     INVENTORY_FILES,
     POD_COSTS,
 )
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.settings import PROJECT_DIR, Settings
+from orchestration.ledger.book import latest, month_folder, only_writer, revisions, verify
+from orchestration.ledger.reproductions import reproductions
+from orchestration.ledger.tables import TABLES
+from orchestration.sample.inputs import resolve_inputs
 from tests.close.conftest import BILL, PAYERS, SPLIT, TAX, UNUSED, ClosedWorld, put_rows
 
 UNIT = "0.0000000001"
@@ -623,8 +624,8 @@ import sys, time
 from pathlib import Path
 from orchestration.close.export import EXPORTERS
 from orchestration.close.publish import publish
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 
 class Hangs:
     name = "report"

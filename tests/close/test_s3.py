@@ -15,16 +15,16 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from orchestration.close import uploads
-from orchestration.close.contract import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
-from orchestration.close.diff import compare_places
-from orchestration.close.ledger import bring, find_revision, latest, revisions, verify
-from orchestration.close.manifest import MANIFEST_NAME, Manifest
 from orchestration.close.publish import Publication, publish
 from orchestration.close.summary import summarize
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.s3 import S3Home
-from orchestration.settings import Settings
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.s3 import S3Home
+from orchestration.lake.settings import Settings
+from orchestration.ledger.book import bring, find_revision, latest, revisions, verify
+from orchestration.ledger.diff import compare_places
+from orchestration.ledger.manifest import MANIFEST_NAME, Manifest
+from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
 from tests.close.conftest import ClosedWorld
 
 OCTOBER = Month(2026, 10)
@@ -303,7 +303,7 @@ def test_a_second_try_of_a_put_that_had_arrived_is_no_conflict(
 def test_what_is_too_large_for_one_put_is_written_once_too(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestration.s3._WHOLE_PUT_BYTES", 3)
+    monkeypatch.setattr("orchestration.lake.s3._WHOLE_PUT_BYTES", 3)
     home, path = S3Home(REMOTE), tmp_path / "file"
     path.write_bytes(b"content")
     assert home.write_once("key", path)
@@ -397,9 +397,9 @@ _PUBLISH_AND_DIE = """
 import os, sys
 from pathlib import Path
 from orchestration.close.publish import publish
-from orchestration.months import Month
-from orchestration.s3 import S3Home
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.s3 import S3Home
+from orchestration.lake.settings import Settings
 
 real = S3Home.write_once
 

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from orchestration.close.controls import CATALOGUE, controls_of
-from orchestration.close.ledger import find_revision
 from orchestration.close.publish import publish
 from orchestration.close.summary import Summary, summarize
 from orchestration.close.terminal import print_summary
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
+from orchestration.ledger.book import find_revision
 from tests.close.conftest import BILL, IDLE, SPLIT, TAX, UNUSED, ClosedWorld
 
 

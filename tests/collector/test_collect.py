@@ -15,12 +15,12 @@ from orchestration.collector import api, metrics
 from orchestration.collector.collect import collect
 from orchestration.collector.journal import Journal
 from orchestration.collector.stores import FolderStore
-from orchestration.errors import PodledgerError
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR
 from tests.collector.conftest import Running, wait_until
 from tests.collector.objects import (
     HOUR,

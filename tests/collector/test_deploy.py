@@ -12,9 +12,9 @@ from orchestration.cli import app
 from orchestration.collector.collect import CORE_PATHS, DEVICE_GROUP, DEVICE_KINDS
 from orchestration.collector.metrics import METRICS_PATH
 from orchestration.collector.stores import S3Store, open_store
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources import parse_source
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.settings import PROJECT_DIR
 
 MANIFEST = PROJECT_DIR / "deploy" / "collector.yaml"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 
 DEPLOY = PROJECT_DIR / "deploy"
 USER, PASSWORD, DATABASE = "dagster", "not-a-secret", "dagster"

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 from tests.deploy.conftest import DEPLOY
 
 STATEMENTS = json.loads((DEPLOY / "iam-policy.json").read_text())["Statement"]

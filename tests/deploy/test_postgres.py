@@ -6,7 +6,7 @@ import dagster as dg
 import yaml
 from dagster_postgres import PostgresEventLogStorage
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 from tests.deploy.conftest import DEPLOY
 
 

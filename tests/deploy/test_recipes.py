@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dagster._core.workspace.config_schema import process_workspace_config
 
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.deploy.conftest import DEPLOY
 
 SCRIPTS = {script.name: script for script in entry_points(group="console_scripts")}

@@ -15,8 +15,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from orchestration.close.failures import EVENTS, why
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.automation.failures import EVENTS, why
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.deploy.conftest import DEPLOY
 
 BIN = Path(sys.executable).parent

@@ -20,12 +20,12 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from orchestration.close.ledger import find_revision
+from orchestration.cli.dbt_docs import SAMPLE_MONTH, build_page
+from orchestration.cli.runner import close_month
 from orchestration.close.summary import summarize
 from orchestration.close.terminal import print_summary
-from orchestration.dbt_docs import SAMPLE_MONTH, build_page
-from orchestration.runner import close_month
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.settings import PROJECT_DIR, Settings
+from orchestration.ledger.book import find_revision
 
 IMAGES = PROJECT_DIR / "docs" / "images"
 _COLUMNS = 80

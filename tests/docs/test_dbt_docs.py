@@ -9,13 +9,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from orchestration import schemas
+from orchestration.cli.dbt_docs import build_page, connect_sources
 from orchestration.close.publish import Publication
-from orchestration.dbt_docs import build_page, connect_sources
 from orchestration.engines.dbt.project import manifest_path
-from orchestration.errors import PodledgerError
 from orchestration.inventory.owners import OWNERSHIP
-from orchestration.settings import Settings
+from orchestration.lake import schemas
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.settings import Settings
 
 TABLES = {
     "bill_lines": schemas.BILL_LINES,

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from orchestration.cli import app
 from orchestration.close.publish import Publication
-from orchestration.settings import PROJECT_DIR, Settings
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.purchases import RESERVED, SIZED, Closed
 from tests.worlds import PAYERS
 

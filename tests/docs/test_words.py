@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 
 GONE = {
     r"\bdearest\b": "most expensive, or: top ... by cost",

@@ -14,8 +14,8 @@ import pytest
 
 from orchestration.inventory.ingest import InventoryRead, ingest_inventory
 from orchestration.inventory.sources import parse_source
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 NO_QUANTITY = "is not a valid quantity (must be a finite number of 0 or more)"
 NO_SECONDS = "is no whole number from 0 to 3600"

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.ndjson.gz", "a.parquet", "a.ndjson"])

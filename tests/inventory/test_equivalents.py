@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.inventory.equivalents import resolve_equivalents
-from orchestration.schemas import ACCELERATOR_EQUIVALENTS
+from orchestration.lake.schemas import ACCELERATOR_EQUIVALENTS
 
 ONE = '{"nvidia.com/gpu":1}'
 SLICED = '{"nvidia.com/gpu.replicas":"4"}'

@@ -3,8 +3,8 @@
 import boto3
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources import parse_source
+from orchestration.lake.errors import PodledgerError
 
 BUCKET = "inventories"
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory import ingest
 from orchestration.inventory.gaps import GAPS
-from orchestration.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS
+from orchestration.lake.settings import PROJECT_DIR
 from tests.inventory.sources.container_insights.agent import at, export, moments
 from tests.inventory.sources.container_insights.agent import pod as pod_event
 
@@ -281,8 +281,8 @@ import os, signal, sys
 from pathlib import Path
 from orchestration.inventory import ingest
 from orchestration.inventory.sources import parse_source
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 
 ingest.write_table = lambda table, path: os.kill(os.getpid(), signal.SIGKILL)
 root, home = sys.argv[1:]

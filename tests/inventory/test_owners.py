@@ -6,10 +6,10 @@ import json
 import duckdb
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.owners import MATCH_KINDS, OWNERSHIP, read_ownership
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR
 
 EXAMPLE = PROJECT_DIR / "config" / "ownership.example.yml"
 

@@ -23,8 +23,8 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from orchestration.months import Month
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.months import Month
+from orchestration.lake.settings import PROJECT_DIR
 
 _LOG = logging.getLogger("tests.daemon")
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestration.bill.arrivals import LOOKBACK, Cursor, Look, look
 from orchestration.bill.exports import Manifest
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 NOW = dt.datetime(2026, 11, 12, 9, 30, tzinfo=dt.UTC)
 OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)

@@ -12,12 +12,12 @@ import dagster as dg
 import duckdb
 import pytest
 
+from orchestration.cli.runner import close_month
 from orchestration.engines.dbt import build
 from orchestration.engines.dbt.in_process import dbt_resource
 from orchestration.engines.dbt.project import parsed_project
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from orchestration.split.assets import node_hour_models
 from tests.worlds import World, a_pod_hour, an_instance_hour, write_cur2, write_pods
 

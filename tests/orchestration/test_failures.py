@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestration.automation.alerts import write
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.cli.runner import close_month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from tests.orchestration.conftest import Daemon
 
 

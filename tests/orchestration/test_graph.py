@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from orchestration.definitions import defs
-from orchestration.instance import WAREHOUSE_POOL
-from orchestration.partitions import billing_months
+from orchestration.engines.instance import WAREHOUSE_POOL
+from orchestration.engines.partitions import billing_months
 from tests.orchestration.graph import GROUPS, SNAPSHOT, draw
 
 SPECS = sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key.path)

@@ -23,8 +23,8 @@ from orchestration.close.controls import Control
 from orchestration.close.glance import controls
 from orchestration.close.overview import OTHERS, DayCost, Overview, read_overview
 from orchestration.close.publish import Publication
-from orchestration.metadata import money, table
-from orchestration.settings import PROJECT_DIR
+from orchestration.engines.metadata import money, table
+from orchestration.lake.settings import PROJECT_DIR
 
 Metadata = dict[str, Any]
 

@@ -11,7 +11,7 @@ import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
 from orchestration.automation.deliveries import DELIVERY_TAG
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from tests.orchestration.conftest import Bill, Daemon
 
 SENSOR = "bill_deliveries"

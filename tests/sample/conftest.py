@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
+from orchestration.bill.catalogue import SEED
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.catalogue import SEED
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 from orchestration.sample import Sample, write_sample
 
 OCTOBER = Month(2026, 10)

@@ -6,11 +6,11 @@ from decimal import Decimal
 import duckdb
 import pytest
 
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from tests.sample.reading import fetch
 
 OCTOBER = Month(2026, 10)

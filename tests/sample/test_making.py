@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestration import sample as sample_room
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from orchestration.sample import Sample, ensure_sample, write_sample
 
 OCTOBER = Month(2026, 10)
@@ -31,7 +31,7 @@ def test_another_process_writes_the_same_bytes(sample: Sample, tmp_path: Path) -
     """Closing a month again is told from a new revision by digests of its input."""
     code = (
         "import sys; from pathlib import Path;"
-        "from orchestration.months import Month;"
+        "from orchestration.lake.months import Month;"
         "from orchestration.sample import write_sample;"
         "write_sample(Path(sys.argv[1]), Month(2026, 10))"
     )

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from orchestration.bill.catalogue import load_catalogue
 from orchestration.bill.exports import find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.catalogue import load_catalogue
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 from orchestration.sample.bill import make_bills
 from orchestration.sample.exports import write_cur2, write_legacy
 from orchestration.sample.story import make_world

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+from orchestration.bill.catalogue import load_catalogue
 from orchestration.bill.exports import find_deliveries
-from orchestration.catalogue import load_catalogue
 from orchestration.inventory.sources import parse_source
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample import write_sample
 from orchestration.sample.bill import make_bills
 from orchestration.sample.placement import place

@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.bill.exports import find_deliveries
 from orchestration.inventory.sources import parse_source
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from orchestration.sample import Sample
 from tests.sample.reading import fetch
 

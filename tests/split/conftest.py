@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import (
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import (
     ACCELERATOR_EQUIVALENTS,
     BASES,
     POD_COSTS,

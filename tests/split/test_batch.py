@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BASES, POD_COSTS, RESOURCES
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BASES, POD_COSTS, RESOURCES
 from orchestration.split import kernel
 from orchestration.split.batch import Coverage, check_parts
 from orchestration.split.node_hours import POOL_COLUMNS, NodeHours

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 from orchestration.split import kernel, pod_hours
 from orchestration.split.compile import compile_split
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import duckdb
 import pyarrow.parquet as pq
 
-from orchestration.schemas import POD_COSTS, STRING, UNALLOCATED_COSTS
+from orchestration.lake.schemas import POD_COSTS, STRING, UNALLOCATED_COSTS
 
 
 def test_a_file_declares_the_columns_of_its_table(world, make: SimpleNamespace) -> None:

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.errors import PodledgerError
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BASES, RESOURCES
 from orchestration.split import kernel, pod_hours
 
 

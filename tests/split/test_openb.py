@@ -25,7 +25,7 @@ from types import SimpleNamespace
 import duckdb
 import numpy as np
 
-from orchestration.schemas import BASES, RESOURCES
+from orchestration.lake.schemas import BASES, RESOURCES
 from orchestration.split.requests import write_equivalents
 
 DAY = 86_400

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from orchestration.schemas import ACCELERATOR_EQUIVALENTS
+from orchestration.lake.schemas import ACCELERATOR_EQUIVALENTS
 from orchestration.split.requests import distinct_requests, write_equivalents
 
 

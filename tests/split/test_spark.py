@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration import spark_session
-from orchestration.errors import PodledgerError
+from orchestration.engines.spark import session as spark_session
+from orchestration.lake.errors import PodledgerError
 from orchestration.split.engines import spark
 
 

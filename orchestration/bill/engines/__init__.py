@@ -12,8 +12,8 @@ from typing import Protocol
 
 from orchestration.bill.engines import local
 from orchestration.bill.files import FileRead, FileTask
-from orchestration.lake import Lake
-from orchestration.settings import Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.settings import Settings
 
 
 class ReadFiles(Protocol):

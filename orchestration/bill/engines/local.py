@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from orchestration.bill.files import FileRead, FileTask, read_file
-from orchestration.lake import Lake
-from orchestration.processes import side_by_side
+from orchestration.lake.lake import Lake
+from orchestration.lake.processes import side_by_side
 
 
 def read_files(

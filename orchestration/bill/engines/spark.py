@@ -15,10 +15,15 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from orchestration.bill.files import FileRead, FileTask, read_file
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.spark_files import LeftFile, accept, attempt_path, exchange_folder
-from orchestration.spark_session import open_spark
+from orchestration.engines.spark.files import (
+    LeftFile,
+    accept,
+    attempt_path,
+    exchange_folder,
+)
+from orchestration.engines.spark.session import open_spark
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
 
 
 @dataclass(frozen=True)

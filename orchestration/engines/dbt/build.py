@@ -17,12 +17,12 @@ from dagster_dbt import DbtCliResource
 
 from orchestration.engines.dbt.in_process import invoke
 from orchestration.engines.dbt.project import dbt_environment, window
-from orchestration.lake import Lake
-from orchestration.metadata import Metadata
-from orchestration.partitions import month_of
-from orchestration.settings import Settings
-from orchestration.spark_session import require_spark
-from orchestration.spark_tables import show_spark_tables
+from orchestration.engines.metadata import Metadata
+from orchestration.engines.partitions import month_of
+from orchestration.engines.spark.session import require_spark
+from orchestration.engines.spark.tables import show_spark_tables
+from orchestration.lake.lake import Lake
+from orchestration.lake.settings import Settings
 
 
 def build_models(

@@ -31,7 +31,7 @@ from orchestration.engines.dbt.project import (
     parsed_project,
 )
 from orchestration.engines.dbt.translator import Translator
-from orchestration.settings import DBT_PROJECT_DIR, Settings
+from orchestration.lake.settings import DBT_PROJECT_DIR, Settings
 
 _VERSION = Version(version("dbt-core"))
 

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, cast
 import dagster as dg
 from dagster_dbt import DbtProject
 
-from orchestration.duck import remove_database
 from orchestration.engines.dbt import lineage
 from orchestration.engines.dbt.lineage import Origins
-from orchestration.errors import PodledgerError
-from orchestration.metadata import column_schema
-from orchestration.months import Month
-from orchestration.settings import DBT_PROJECT_DIR, Settings
-from orchestration.spark_tables import spark_tables
+from orchestration.engines.duckdb import remove_database
+from orchestration.engines.metadata import column_schema
+from orchestration.engines.spark.tables import spark_tables
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.settings import DBT_PROJECT_DIR, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtProject
 
 from orchestration.engines.dbt.project import lineage_of_project, manifest_of_project
-from orchestration.metadata import column_lineage
+from orchestration.engines.metadata import column_lineage
 
 
 class Translator(DagsterDbtTranslator):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.container_insights import (
     ContainerInsightsExport,
     ContainerInsightsLogs,
@@ -18,6 +17,7 @@ from orchestration.inventory.sources.interface import Source, SourceFile
 from orchestration.inventory.sources.opencost import OpenCostFiles, OpenCostSource
 from orchestration.inventory.sources.prometheus import PrometheusSource
 from orchestration.inventory.sources.scad import ScadSource
+from orchestration.lake.errors import PodledgerError
 
 __all__ = ["SOURCES", "Source", "SourceFile", "parse_source"]
 

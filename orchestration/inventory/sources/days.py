@@ -24,11 +24,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.gaps import Gap, gap_metadata, joined, read_gaps
 from orchestration.inventory.sources.interface import Kind, Progress, SourceFile
-from orchestration.months import Month
-from orchestration.schemas import NODE_HOURS, POD_HOURS
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import NODE_HOURS, POD_HOURS
 
 DAY_POD_HOURS = POD_HOURS
 """Rows of a day of pods; maps are JSON objects in text, as in the lake."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.cells import printed
-from orchestration.errors import PodledgerError
+from orchestration.lake.cells import printed
+from orchestration.lake.errors import PodledgerError
 
 
 @dataclass(frozen=True)

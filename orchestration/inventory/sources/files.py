@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.interface import FileFormat, Progress, SourceFile
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 Kind = Literal["pod_hours", "node_hours"]
 FileFormat = Literal["parquet", "csv", "ndjson"]

@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import urllib3
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.casts import SECONDS_AN_HOUR
 from orchestration.inventory.gaps import Gap, stretches
 from orchestration.inventory.sources.days import (
@@ -33,8 +32,9 @@ from orchestration.inventory.sources.days import (
 )
 from orchestration.inventory.sources.fields import Fields
 from orchestration.inventory.sources.interface import Progress, SourceFile
-from orchestration.inventory.workloads import topmost
-from orchestration.months import Month
+from orchestration.kubernetes.workloads import topmost
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 GPU_RESOURCE = "nvidia.com/gpu"
 """What a GPU of an allocation counts as: the API gives a number and no resource name."""

@@ -22,9 +22,7 @@ import pyarrow.compute as pc
 
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
-from orchestration.duck import connect
-from orchestration.errors import PodledgerError
-from orchestration.inventory.accelerators import PHYSICAL_DEVICE
+from orchestration.engines.duckdb import connect
 from orchestration.inventory.casts import SECONDS_AN_HOUR
 from orchestration.inventory.gaps import Gap, stretches
 from orchestration.inventory.sources.days import (
@@ -34,9 +32,11 @@ from orchestration.inventory.sources.days import (
     day_start,
 )
 from orchestration.inventory.sources.interface import Progress, SourceFile
-from orchestration.inventory.workloads import topmost
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.kubernetes.accelerators import PHYSICAL_DEVICE
+from orchestration.kubernetes.workloads import topmost
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 
 _HOUR = dt.timedelta(hours=1)
 _BATCH_ROWS = 65_536

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.settings import Settings
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.settings import Settings
 from orchestration.split.engines import local
 from orchestration.split.pieces import Progress, SplitResult
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.processes import side_by_side
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.processes import side_by_side
 from orchestration.split.batch import Scratch
 from orchestration.split.fargate import write_fargate_pods
 from orchestration.split.node_hours import NodeHours, open_node_hours

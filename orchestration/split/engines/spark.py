@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.errors import PodledgerError
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import POD_COSTS
-from orchestration.spark_files import accept, exchange_folder
-from orchestration.spark_session import open_spark
+from orchestration.engines.spark.files import accept, exchange_folder
+from orchestration.engines.spark.session import open_spark
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import POD_COSTS
 from orchestration.split.engines.spark_pieces import (
     ACCOUNTS,
     NODE_HOUR,

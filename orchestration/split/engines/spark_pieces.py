@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestration.errors import PodledgerError
-from orchestration.spark_files import LeftFile, attempt_path
+from orchestration.engines.spark.files import LeftFile, attempt_path
+from orchestration.lake.errors import PodledgerError
 from orchestration.split.batch import Scratch
 from orchestration.split.node_hours import NodeHours
 from orchestration.split.pieces import Totals, split_piece

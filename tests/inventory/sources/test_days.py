@@ -14,7 +14,7 @@ from orchestration.inventory.sources.days import (
     DAY_POD_HOURS,
     DayFolder,
 )
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 AFTER = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
 FIRST = dt.date(2026, 10, 1)

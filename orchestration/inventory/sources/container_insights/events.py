@@ -15,11 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestration.cells import printed
 from orchestration.inventory.sources.container_insights.lines import Line
 from orchestration.inventory.sources.fields import Fields
-from orchestration.inventory.workloads import topmost
-from orchestration.schemas import STRING
+from orchestration.kubernetes.workloads import topmost
+from orchestration.lake.cells import printed
+from orchestration.lake.schemas import STRING
 
 SAMPLES = pa.schema(
     [

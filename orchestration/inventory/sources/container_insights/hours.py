@@ -17,11 +17,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestration.duck import connect
-from orchestration.inventory.accelerators import NEURON_CORE, NEURON_CORES_PER_DEVICE
+from orchestration.engines.duckdb import connect
 from orchestration.inventory.casts import MICROSECONDS_AN_HOUR, SECONDS_AN_HOUR
 from orchestration.inventory.gaps import Gap, stretches
 from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS, day_start
+from orchestration.kubernetes.accelerators import NEURON_CORE, NEURON_CORES_PER_DEVICE
 
 GPU = "nvidia.com/gpu"
 """The resource whose requests the agent counts."""

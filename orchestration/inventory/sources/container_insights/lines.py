@@ -21,7 +21,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 _ENDINGS = (".gz", ".json", ".ndjson", ".jsonl", ".log")
 _GZIP_MAGIC = b"\x1f\x8b"

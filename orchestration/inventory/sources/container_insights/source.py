@@ -17,8 +17,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import pyarrow as pa
 
-from orchestration.cells import CODED
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.container_insights.events import (
     FILTER_PATTERN,
     SAMPLES,
@@ -34,7 +32,9 @@ from orchestration.inventory.sources.container_insights.lines import (
 from orchestration.inventory.sources.days import DayFolder, day_start
 from orchestration.inventory.sources.interface import Progress, SourceFile
 from orchestration.inventory.spool import Spool
-from orchestration.months import Month
+from orchestration.lake.cells import CODED
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 
 INTERVAL_SECONDS = 60
 """Time between two samples of an agent, as it is installed."""

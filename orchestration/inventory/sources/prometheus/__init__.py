@@ -25,7 +25,7 @@ from orchestration.inventory.sources.prometheus.window import (
     Blank,
     find_blanks,
 )
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 SETTLING = dt.timedelta(hours=2)
 """How long after its end a day is asked for the last time: by then samples arrived."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 STEP_SECONDS = 60
 """How finely presence is looked at: ends that no timestamp tells are this exact."""

@@ -22,8 +22,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from numpy.typing import NDArray
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.prometheus.address import Address
+from orchestration.lake.errors import PodledgerError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each further try of a request that may yet succeed."""

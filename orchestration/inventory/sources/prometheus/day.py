@@ -46,8 +46,8 @@ from orchestration.inventory.sources.prometheus.window import (
     Blank,
     day_window,
 )
-from orchestration.inventory.workloads import Workload
-from orchestration.schemas import HOUR, STRING
+from orchestration.kubernetes.workloads import Workload
+from orchestration.lake.schemas import HOUR, STRING
 
 _INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 

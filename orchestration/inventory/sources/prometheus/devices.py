@@ -14,15 +14,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from orchestration.inventory.accelerators import (
-    MIG_COMPUTE_SLICES,
-    NEURON_CORES_PER_DEVICE,
-)
-from orchestration.inventory.held import (
-    RESERVATION_NAMESPACES,
-    claimed_resource,
-    held_accelerators,
-)
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.client import Series
 from orchestration.inventory.sources.prometheus.gathering import (
@@ -33,6 +24,15 @@ from orchestration.inventory.sources.prometheus.gathering import (
     own,
 )
 from orchestration.inventory.sources.prometheus.pods import Nodes, Pods
+from orchestration.kubernetes.accelerators import (
+    MIG_COMPUTE_SLICES,
+    NEURON_CORES_PER_DEVICE,
+)
+from orchestration.kubernetes.held import (
+    RESERVATION_NAMESPACES,
+    claimed_resource,
+    held_accelerators,
+)
 
 _MIG_DEVICE = re.compile(r"-mig-(?P<profile>.+)")
 _MIG_NAMED = re.compile(

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.gathering import (
     Asker,
@@ -27,7 +26,8 @@ from orchestration.inventory.sources.prometheus.gathering import (
 )
 from orchestration.inventory.sources.prometheus.names import resource_name
 from orchestration.inventory.sources.prometheus.queries import HOW_TO_SWITCH_ON, Question
-from orchestration.inventory.workloads import Workload, topmost
+from orchestration.kubernetes.workloads import Workload, topmost
+from orchestration.lake.errors import PodledgerError
 
 _EC2_INSTANCE = re.compile(r"(?:^|[/-])(i-[0-9a-z]+)$")
 """On HyperPod, the id follows the cluster's: ``hyperpod-abc123def456-i-0abc``."""

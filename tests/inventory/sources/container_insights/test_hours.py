@@ -14,7 +14,7 @@ from orchestration.inventory.sources.container_insights.lines import FolderEvent
 from orchestration.inventory.sources.container_insights.source import (
     ContainerInsightsExport,
 )
-from orchestration.months import Month
+from orchestration.lake.months import Month
 from tests.inventory.sources.container_insights.agent import (
     AFTER,
     HOUR,

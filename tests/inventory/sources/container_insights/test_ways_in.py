@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.sources import parse_source
 from orchestration.inventory.sources.container_insights.events import REQUIRED
 from orchestration.inventory.sources.container_insights.lines import FolderEvents, LogGroup
@@ -20,7 +19,8 @@ from orchestration.inventory.sources.container_insights.source import (
     ContainerInsightsExport,
     ContainerInsightsLogs,
 )
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
 from tests.inventory.sources.container_insights.agent import (
     AFTER,
     HOUR,

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.sources.opencost import OpenCostSource, derived_uid
-from orchestration.lake import Lake
-from orchestration.months import Month
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
 
 INSTANCE = "i-0123456789abcdef0"
 TWO_HOURS_IN = dt.datetime(2026, 10, 1, 2, 20, tzinfo=dt.UTC)

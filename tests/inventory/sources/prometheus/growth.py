@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from orchestration.inventory.sources.prometheus import PrometheusSource
-from orchestration.settings import PROJECT_DIR
+from orchestration.lake.settings import PROJECT_DIR
 from tests.inventory.sources.prometheus.world import GIB, MONTH, at, line
 
 HOURS = 3

@@ -13,9 +13,9 @@ from decimal import Decimal
 import pyarrow.parquet as pq
 import pytest
 
+from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
-from orchestration.runner import close_month
-from orchestration.settings import Settings
+from orchestration.lake.settings import Settings
 from tests.inventory.sources.container_insights import agent
 from tests.inventory.sources.prometheus import doors
 from tests.inventory.sources.prometheus.conftest import Serve

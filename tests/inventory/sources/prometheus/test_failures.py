@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.errors import PodledgerError
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources.days import DayFolder
 from orchestration.inventory.sources.prometheus import PrometheusSource, client
 from orchestration.inventory.sources.prometheus.address import Address
 from orchestration.inventory.sources.prometheus.client import Client, Series, Span
-from orchestration.lake import Lake
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
 from tests.inventory.sources.prometheus.world import MONTH
 
 Form = dict[str, str]

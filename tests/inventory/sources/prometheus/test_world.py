@@ -16,7 +16,7 @@ from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources.days import DayFolder
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.sources.prometheus import PrometheusSource
-from orchestration.lake import Lake
+from orchestration.lake.lake import Lake
 from tests.inventory.sources.prometheus import world
 from tests.inventory.sources.prometheus.world import BY_NAME, MONTH, Truth, at, uid
 

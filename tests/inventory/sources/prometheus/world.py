@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from orchestration.months import Month
+from orchestration.lake.months import Month
 
 MONTH = Month(2024, 10)
 MIDNIGHT = int(dt.datetime(2024, 10, 1, tzinfo=dt.UTC).timestamp())

@@ -12,18 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.errors import PodledgerError
-from orchestration.inputs import resolve_inputs
-from orchestration.inventory.accelerators import NodeProfile, devices
 from orchestration.inventory.equivalents import resolve_equivalents
 from orchestration.inventory.ingest import ingest_inventory
 from orchestration.inventory.sources import parse_source
 from orchestration.inventory.sources.interface import SourceFile
 from orchestration.inventory.sources.scad import ScadSource
-from orchestration.lake import Lake
-from orchestration.months import Month
-from orchestration.schemas import BASES, RESOURCES
-from orchestration.settings import Settings
+from orchestration.kubernetes.accelerators import NodeProfile, devices
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.lake import Lake
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES, RESOURCES
+from orchestration.lake.settings import Settings
+from orchestration.sample.inputs import resolve_inputs
 from tests.split.conftest import GPUS, node_hour, pod_hour, split_rows
 
 INSTANCE = "i-0123456789abcdef0"

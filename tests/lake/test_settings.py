@@ -1,0 +1,101 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orchestration.inventory.sources import SOURCES
+from orchestration.lake.settings import PROJECT_DIR, Settings, dagster_home
+
+
+def example() -> dict[str, str]:
+    lines = (PROJECT_DIR / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_example_names_every_setting_and_no_other():
+    assert set(example()) == {f"PODLEDGER_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_example_shows_the_defaults(monkeypatch):
+    monkeypatch.chdir(PROJECT_DIR)
+    defaults = Settings(_env_file=None)
+    for name, value in example().items():
+        monkeypatch.setenv(name, value)
+    assert Settings(_env_file=None) == defaults
+
+
+def test_roots_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("PODLEDGER_BILL", "s3://payer-a/exports/cur2, /bills/payer-b ,")
+    assert Settings().bill == ("s3://payer-a/exports/cur2", "/bills/payer-b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("METHOD", "4"), ("METHOD", "two"), ("ENGINE", "x")]
+)
+def test_a_setting_that_is_not_one_of_its_choices_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(f"PODLEDGER_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(
+    monkeypatch, tmp_path
+):
+    settings = Settings(home=tmp_path)
+    assert dagster_home(settings) == tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "elsewhere"))
+    assert dagster_home(settings) == tmp_path / "elsewhere"
+
+
+def test_a_home_in_s3_has_a_folder_of_its_own_to_work_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("PODLEDGER_WORK", str(tmp_path))
+    monkeypatch.setenv("PODLEDGER_HOME", "s3://bucket/prefix/")
+    settings = Settings()
+    assert settings.remote == "s3://bucket/prefix"
+    assert settings.home.parent == tmp_path
+    assert settings.warehouse.is_relative_to(settings.home)
+    assert dagster_home(settings).is_relative_to(settings.home)
+    assert Settings(home="s3://bucket/prefix").home == settings.home
+    assert Settings(home="s3://bucket/other").home != settings.home
+    assert settings.model_copy(update={"method": 3}).remote == settings.remote
+
+
+def test_a_home_in_a_folder_is_that_folder(tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    assert (settings.home, settings.remote) == (tmp_path / "home", None)
+    assert Settings(home=str(tmp_path / "home")) == settings
+
+
+@pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "gs://bucket/prefix"])
+def test_a_home_that_is_neither_a_folder_nor_in_s3_is_refused(monkeypatch, home):
+    monkeypatch.setenv("PODLEDGER_HOME", home)
+    with pytest.raises(ValidationError, match=r"(?s)home.*neither a folder nor s3://"):
+        Settings()
+
+
+def test_only_the_settings_read_the_environment():
+    """What a deployment can choose is in one typed place, or nobody finds it."""
+    reading = re.compile(r"os\.getenv|os\.environ(?:\.get\(|\[[^]]+\](?!\s*=))|dg\.EnvVar")
+    offenders = [
+        str(path.relative_to(PROJECT_DIR))
+        for path in sorted((PROJECT_DIR / "orchestration").rglob("*.py"))
+        if path.name != "settings.py" and reading.search(Path(path).read_text())
+    ]
+    assert offenders == []
+
+
+def test_the_example_and_the_sources_text_name_every_way_to_bring_pods():
+    told = {
+        "the example": (PROJECT_DIR / ".env.example").read_text(),
+        "the field": str(Settings.model_fields["pods"].description),
+    }
+    sources = (PROJECT_DIR / "docs" / "sources.md").read_text().partition("\n## ")[0]
+    told = {place: text.replace("http(s)", "http, https") for place, text in told.items()}
+    for scheme in SOURCES:
+        assert f"{scheme}://" in sources
+        tool, _, way = scheme.partition("+")
+        for place, text in told.items():
+            is_told = tool == "file" or re.search(rf"{tool}(\+|://)", text)
+            assert is_told, f"{tool} in {place}"
+            assert way in text, f"{scheme} in {place}"
