@@ -16,6 +16,7 @@ import pytest
 
 from orchestration import cli
 from orchestration.bill import catalogue
+from orchestration.cli import console
 from orchestration.close.controls import controls_of
 from orchestration.close.publish import publish
 from orchestration.lake.months import Month
@@ -312,7 +313,7 @@ class TestSample:
 def test_a_log_gets_a_line_now_and_then_and_every_warning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tell = cli._plain()
+    tell = console.plain_lines()
     for number in range(50):
         tell(f"{number} of 50 files")
     tell("Warning: no pods at all")
