@@ -60,11 +60,13 @@ test: test-setup test-packages ## run the tests
 test-slow: test-setup test-packages ## run the heavy tests
 	@$(BIN)/python -m pytest -m slow
 
-check: test-setup $(DAGSTER_HOME)/dagster.yaml ## formatting, lint, types, order of imports, dbt parse, definitions load
+check: test-setup $(DAGSTER_HOME)/dagster.yaml ## format, lint, types, imports, dependencies, dead code, dbt parse, definitions load
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "ruff: clean"
 	@$(BIN)/mypy
 	@mkdir -p data/warehouse data/check
 	@$(BIN)/lint-imports >data/check/imports.txt && echo "imports: in order" || { cat data/check/imports.txt; exit 1; }
+	@$(BIN)/deptry --no-ansi . >data/check/deptry.txt 2>&1 && echo "dependencies: declared and used" || { cat data/check/deptry.txt; exit 1; }
+	@$(BIN)/vulture && echo "dead code: none"
 	@cd dbt_project && PODLEDGER_HOME=$(CURDIR)/data DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet parse --no-partial-parse \
 	  --target-path $(CURDIR)/data/check --warn-error-options '{"error": ["Deprecations"]}' && echo "dbt parse: clean"
 	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models >data/check/sqlfluff.txt \

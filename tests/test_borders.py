@@ -1,4 +1,4 @@
-"""The order of the rooms, held by import-linter as ``make check`` runs it."""
+"""What ``make check`` holds of imports: their order, their declaration, and their use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from orchestration.lake.settings import PROJECT_DIR
 
 def linted(root: Path) -> subprocess.CompletedProcess[str]:
     """What import-linter says of a copy of the program."""
+    return checked(root, "lint-imports", "--no-cache")
+
+
+def checked(root: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a tool says of a copy of the program."""
     return subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        [Path(sys.executable).with_name(tool), *arguments],
         cwd=root,
         env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True,
@@ -32,6 +37,11 @@ def program(tmp_path: Path) -> Path:
     shutil.copytree(
         PROJECT_DIR / "orchestration",
         tmp_path / "orchestration",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    shutil.copytree(
+        PROJECT_DIR / "bench",
+        tmp_path / "bench",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     shutil.copy(PROJECT_DIR / "pyproject.toml", tmp_path)
@@ -73,6 +83,28 @@ def test_an_arrow_that_is_turned_is_named(
     broken = linted(program)
     assert broken.returncode == 1
     assert said in " ".join(broken.stdout.split())
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used(program: Path) -> None:
+    assert checked(program, "deptry", "--no-ansi", ".").returncode == 0
+    path = program / "orchestration" / "lake" / "months.py"
+    path.write_text(f"{path.read_text()}\nimport jinja2\n")
+    settings = program / "pyproject.toml"
+    settings.write_text(settings.read_text().replace('"altair>=6"', '"altair>=6", "moto"'))
+    said = checked(program, "deptry", "--no-ansi", ".")
+    assert said.returncode == 1
+    assert re.search(r"lake/months.py:\d+:8: DEP003 'jinja2' imported but", said.stderr)
+    assert "DEP002 'moto' defined as a dependency but not used" in said.stderr
+
+
+def test_a_function_that_nobody_calls_is_named(program: Path) -> None:
+    assert checked(program, "vulture").returncode == 0
+    path = program / "orchestration" / "lake" / "months.py"
+    dead = "\n\ndef fortnight() -> int:\n    return 14\n"
+    path.write_text(f"{path.read_text()}{dead}")
+    said = checked(program, "vulture")
+    assert said.returncode == 3
+    assert re.search(r"lake/months.py:\d+: unused function 'fortnight'", said.stdout)
 
 
 def test_the_page_on_the_architecture_has_the_rooms_in_their_order() -> None:

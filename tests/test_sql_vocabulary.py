@@ -7,7 +7,7 @@ import re
 import pytest
 
 from orchestration.close.controls import CATALOGUE
-from orchestration.inventory.owners import NODE_POOL_LABELS, OWNER_LABELS
+from orchestration.inventory.owners import OWNER_LABELS
 from orchestration.lake.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
 from orchestration.lake.settings import DBT_PROJECT_DIR
 
@@ -30,7 +30,6 @@ def listed_in(macro: str) -> tuple[str, ...]:
         ("resources", RESOURCES),
         ("bill_money_columns", BILL_MONEY_COLUMNS),
         ("owner_labels", OWNER_LABELS),
-        ("node_pool_labels", NODE_POOL_LABELS),
     ],
 )
 def test_python_and_sql_speak_of_the_same_names(macro, names):

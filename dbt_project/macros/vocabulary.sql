@@ -75,12 +75,13 @@
     )
 {%- endmacro %}
 
-{# OWNER_LABELS and NODE_POOL_LABELS of orchestration/inventory/owners.py, which a test
-   holds against these lists. #}
+{# OWNER_LABELS of orchestration/inventory/owners.py, which a test holds against this
+   list. #}
 {% macro owner_labels() -%}
     {{ return(['team', 'cost_center', 'model']) }}
 {%- endmacro %}
 
+{# Node labels that name a node's pool; the first that a node has counts. #}
 {% macro node_pool_labels() -%}
     {{ return([
         'karpenter.sh/nodepool',

@@ -31,14 +31,6 @@ MATCH_KINDS = ("pod_label", "workload", "namespace", "node_pool", "default")
 OWNER_LABELS = ("team", "cost_center", "model")
 """What an entry may say of the pods that it matches."""
 
-NODE_POOL_LABELS = (
-    "karpenter.sh/nodepool",
-    "karpenter.sh/provisioner-name",
-    "eks.amazonaws.com/nodegroup",
-    "alpha.eksctl.io/nodegroup-name",
-)
-"""Node labels that name a node's pool; the first that a node has counts."""
-
 OWNERSHIP = pa.schema(
     [
         pa.field("priority", pa.int32(), nullable=False),

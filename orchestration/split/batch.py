@@ -106,13 +106,11 @@ class BatchSplit:
         pod_costs: Rows of ``pod_costs`` in the order of the pods, strings as dictionaries.
         units: Split and unused of all rows in units of 1e-10 USD; shape (bases,).
         unknown_pod_hours: Pod-hours left out: the bill does not know their node-hour.
-        unknown_seconds: Seconds that those pods were bound.
     """
 
     pod_costs: pa.Table
     units: NDArray[np.int64]
     unknown_pod_hours: int = 0
-    unknown_seconds: int = 0
 
 
 _NOTHING = BatchSplit(POD_COSTS.empty_table(), np.zeros(len(BASES), np.int64))
@@ -145,19 +143,13 @@ def split_batch(
     segments = find_segments(pods)
     of_segment = _find_node_hours(pods, segments, node_hours)
     starts = segments.starts
-    unknown_pod_hours, unknown_seconds = 0, 0
+    unknown_pod_hours = 0
     if np.any(of_segment < 0):
         lengths = np.diff(starts)
         is_known = np.repeat(of_segment >= 0, lengths)
-        seconds = pods["bound_seconds"].chunk(0).to_numpy()
         unknown_pod_hours = int(np.count_nonzero(~is_known))
-        unknown_seconds = int(seconds[~is_known].sum(dtype=np.int64))
         if not is_known.any():
-            return replace(
-                _NOTHING,
-                unknown_pod_hours=unknown_pod_hours,
-                unknown_seconds=unknown_seconds,
-            )
+            return replace(_NOTHING, unknown_pod_hours=unknown_pod_hours)
         pods = pods.filter(pa.array(is_known)).combine_chunks()
         lengths, of_segment = lengths[of_segment >= 0], of_segment[of_segment >= 0]
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -183,7 +175,6 @@ def split_batch(
         pod_costs=_pod_costs(pods, of_row, node_hours, figures),
         units=figures.split.sum(axis=(0, 2)) + figures.unused.sum(axis=(0, 2)),
         unknown_pod_hours=unknown_pod_hours,
-        unknown_seconds=unknown_seconds,
     )
 
 

@@ -41,7 +41,6 @@ class SplitResult:
         fargate_pod_hours: Those of them that Fargate bills by themselves.
         unallocated_rows: Rows of ``unallocated_costs``.
         unknown_pod_hours: Pod-hours on node-hours that the bill does not know; left out.
-        unknown_hours: Hours that those pods were bound.
         pods_usd: Cost of all pods by basis, Fargate's as billed; None where the bill does
             not tell it of every node-hour.
         unallocated_usd: Cost that no pod claimed, likewise.
@@ -52,7 +51,6 @@ class SplitResult:
     pod_hours: int
     unallocated_rows: int
     unknown_pod_hours: int
-    unknown_hours: float
     pods_usd: Mapping[str, Decimal | None]
     unallocated_usd: Mapping[str, Decimal | None]
     fargate_pod_hours: int = 0
@@ -74,7 +72,6 @@ class Totals:
     pod_hours: int = 0
     unallocated_rows: int = 0
     unknown_pod_hours: int = 0
-    unknown_seconds: int = 0
     fargate_pod_hours: int = 0
     pod_units: NDArray[np.int64] = field(default_factory=_no_units)
     unallocated_units: NDArray[np.int64] = field(default_factory=_no_units)
@@ -86,7 +83,6 @@ class Totals:
         self.pod_hours += piece.pod_hours
         self.unallocated_rows += piece.unallocated_rows
         self.unknown_pod_hours += piece.unknown_pod_hours
-        self.unknown_seconds += piece.unknown_seconds
         self.fargate_pod_hours += piece.fargate_pod_hours
         self.pod_units += piece.pod_units
         self.unallocated_units += piece.unallocated_units
@@ -107,7 +103,6 @@ class Totals:
             pod_hours=self.pod_hours,
             unallocated_rows=self.unallocated_rows,
             unknown_pod_hours=self.unknown_pod_hours,
-            unknown_hours=self.unknown_seconds / 3600,
             pods_usd=_usd(self.pod_units, self.unknown_node_hours),
             unallocated_usd=_usd(self.unallocated_units, self.unknown_node_hours),
             fargate_pod_hours=self.fargate_pod_hours,
@@ -151,7 +146,6 @@ def split_piece(
                 totals.pod_hours += len(split.pod_costs)
                 totals.pod_units += split.units
                 totals.unknown_pod_hours += split.unknown_pod_hours
-                totals.unknown_seconds += split.unknown_seconds
 
     unallocated = unallocated_costs(node_hours, coverage)
     with TableFile(unallocated_file, UNALLOCATED_COSTS) as file:
