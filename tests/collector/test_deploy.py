@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestration.cli import app
+from orchestration.cli.app import app
 from orchestration.collector.collect import CORE_PATHS, DEVICE_GROUP, DEVICE_KINDS
 from orchestration.collector.metrics import METRICS_PATH
 from orchestration.collector.stores import S3Store, open_store

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from typer.main import get_command
 
-from orchestration.cli import app
+from orchestration.cli.app import app
 from orchestration.close.publish import Publication
 from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.purchases import RESERVED, SIZED, Closed
