@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from orchestration.close.controls import CATALOGUE
+from orchestration.engines.spark import session
 from orchestration.inventory.owners import OWNER_LABELS
 from orchestration.lake.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
-from orchestration.lake.settings import DBT_PROJECT_DIR
+from orchestration.lake.settings import DBT_PROJECT_DIR, METHODS, Settings
 
 VOCABULARY = (DBT_PROJECT_DIR / "macros" / "vocabulary.sql").read_text()
 
@@ -41,3 +43,38 @@ def test_every_control_of_the_catalogue_is_a_row_in_sql():
     listed = re.search(r"set controls = \[(.*?)\]", model, re.DOTALL)
     assert listed is not None
     assert set(re.findall(r"'(\w+)'", listed[1])) == set(CATALOGUE)
+
+
+def test_python_and_sql_speak_of_the_same_versions_of_the_split():
+    listed = re.search(r"macro methods\(\).*?return\(\[(.*?)\]\)", VOCABULARY, re.DOTALL)
+    assert listed is not None
+    assert tuple(map(int, listed[1].split(","))) == METHODS
+
+
+def test_who_runs_dbt_by_hand_has_the_defaults_of_a_close():
+    defaults = Settings.model_construct()
+    asked = {}
+    for path in [*DBT_PROJECT_DIR.glob("*.yml"), *DBT_PROJECT_DIR.glob("m*/**/*.*")]:
+        found = re.findall(r"env_var\('PODLEDGER_(\w+)', '([^']*)'\)", path.read_text())
+        for name, default in found:
+            asked.setdefault(name, set()).add(default)
+    assert asked == {
+        "LABELS": {",".join(defaults.labels)},
+        "METHOD": {str(defaults.method)},
+        "MEMORY": {defaults.memory},
+    }
+
+
+def test_spark_in_this_process_is_the_same_for_dbt_and_for_the_split():
+    profiles = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text())
+    of_dbt = profiles["podledger"]["outputs"]["spark"]["server_side_parameters"]
+    of_split = session._SETTINGS | session._IN_PROCESS
+    shared = of_dbt.keys() & of_split.keys()
+    assert {name: of_dbt[name] for name in shared} == {
+        name: of_split[name] for name in shared
+    }
+    assert of_split.keys() - shared == {
+        # dbt has all cores by itself, and sends no rows to Python.
+        "spark.master",
+        "spark.sql.execution.arrow.maxRecordsPerBatch",
+    }

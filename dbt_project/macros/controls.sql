@@ -25,9 +25,9 @@
 
 {# Node-hours by the version that the month is closed with; the others are empty here. #}
 {% macro weighed_node_hours() -%}
-    {% for version in [1, 2, 3] -%}
+    {% for version in methods() -%}
     select * from {{ ref('int_node_hours__weighed', v=version) }}
-    where {{ version }} = {{ env_var('PODLEDGER_METHOD', '2') | int }}
+    where {{ version }} = {{ method_in_use() }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {# Labels that daily costs and reports keep: PODLEDGER_LABELS. In order of their names, in
    which Spark puts the keys of a map that it groups by. #}
 {% macro chosen_labels() -%}
-    {{ return(env_var('PODLEDGER_LABELS', 'team,model').split(',') | reject('equalto', '') | sort(case_sensitive=true)) }}
+    {{ return(labels_in_use() | sort(case_sensitive=true)) }}
 {%- endmacro %}
 
 {# The chosen labels as a map, out of columns label_1, label_2, ... #}

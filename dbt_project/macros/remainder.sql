@@ -124,7 +124,7 @@
    which they were chosen. `value` is a macro that gives a tag's value by its spelling. #}
 {% macro tagged_owner(tags, value) -%}
     coalesce(
-        {%- for name in env_var('PODLEDGER_LABELS', 'team,model').split(',') if name %}
+        {%- for name in labels_in_use() %}
         {%- set parted = modules.re.sub('([A-Z])', '_\\1', name) | lower %}
         {%- set key = modules.re.sub('[^a-z0-9]+', '_', parted).strip('_') %}
         '{{ name | replace("'", "") }}/' || {{ value(tags, key) }},

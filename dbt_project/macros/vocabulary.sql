@@ -1,5 +1,24 @@
 {# Words that several models share, in one place. #}
 
+{# What a deployment chooses, handed over by Dagster. The defaults are for those who run dbt
+   by hand; a test holds them against orchestration/lake/settings.py. #}
+{% macro labels_in_use() -%}
+    {{ return(
+        env_var('PODLEDGER_LABELS', 'team,cost_center,model').split(',')
+        | reject('equalto', '')
+        | list
+    ) }}
+{%- endmacro %}
+
+{% macro method_in_use() -%}
+    {{ return(env_var('PODLEDGER_METHOD', '2') | int) }}
+{%- endmacro %}
+
+{# Versions of the split. #}
+{% macro methods() -%}
+    {{ return([1, 2, 3]) }}
+{%- endmacro %}
+
 {% macro bases() -%}
     {{ return(['unblended', 'amortized', 'net_amortized', 'public_on_demand']) }}
 {%- endmacro %}

@@ -12,14 +12,8 @@ from decimal import Decimal
 import duckdb
 
 from orchestration.lake.months import Month
-from orchestration.lake.schemas import BASES
+from orchestration.lake.schemas import BASES, INVOICE_BASIS, SHOWN_BASIS
 from orchestration.ledger.manifest import BasisTotals, MissingBasis
-
-BASIS = "amortized"
-"""The basis of breakdowns: what AWS's own split cost is in."""
-
-INVOICE_BASIS = "unblended"
-"""The basis that every bill tells: what the invoice adds up."""
 
 Laws = Mapping[tuple[str, str], BasisTotals | None]
 """The law of the month by payer and cost basis; None where the exports do not tell it."""
@@ -27,7 +21,7 @@ Laws = Mapping[tuple[str, str], BasisTotals | None]
 
 def basis_of_breakdowns(totals: Mapping[str, BasisTotals | None]) -> str:
     """The basis that a month is broken down in: one that is known of all payers."""
-    return BASIS if totals.get(BASIS) is not None else INVOICE_BASIS
+    return SHOWN_BASIS if totals.get(SHOWN_BASIS) is not None else INVOICE_BASIS
 
 
 def as_law(figures: Sequence[Decimal | None]) -> BasisTotals | None:

@@ -12,11 +12,11 @@ from decimal import Decimal
 import dagster as dg
 
 from orchestration.close import charts
-from orchestration.close.bases import BASIS, INVOICE_BASIS
 from orchestration.close.controls import Control
 from orchestration.close.overview import Overview
 from orchestration.engines.metadata import Metadata, money, picture, plain, table
 from orchestration.lake.figures import UNKNOWN
+from orchestration.lake.schemas import INVOICE_BASIS, SHOWN_BASIS
 
 DAILY = "daily_costs"
 NAMESPACES = "top_namespaces"
@@ -65,7 +65,7 @@ def law(overview: Overview) -> Metadata:
 
     Dagster's column of values holds some fifty characters.
     """
-    shown = [basis for basis in (INVOICE_BASIS, BASIS) if basis in overview.totals]
+    shown = [basis for basis in (INVOICE_BASIS, SHOWN_BASIS) if basis in overview.totals]
     parts = {
         "bill": "bill",
         "= pods, split": "pods_split",

@@ -15,11 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.close.bases import INVOICE_BASIS
 from orchestration.close.controls import CATALOGUE, Control
 from orchestration.close.summary import Spender, Summary
 from orchestration.lake.figures import UNKNOWN, cents
-from orchestration.lake.schemas import BASES
+from orchestration.lake.schemas import BASES, INVOICE_BASIS
 from orchestration.ledger.manifest import Manifest
 
 _TITLES = {

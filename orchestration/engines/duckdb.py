@@ -9,9 +9,11 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.lake.settings import duckdb_memory
+
 
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB in UTC that spills to ``scratch`` and stays below 2 GB.
+    """Open an in-memory DuckDB in UTC that spills to ``scratch``, with the memory set.
 
     Args:
         scratch: Folder for spilled data; made if missing.
@@ -19,7 +21,7 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     scratch.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
-    connection.execute("set memory_limit = '2GB'")
+    connection.execute(f"set memory_limit = {quote(duckdb_memory())}")
     connection.execute("set temp_directory = $path", {"path": str(scratch)})
     return connection
 

@@ -26,6 +26,13 @@ POD_RESOURCES = (*RESOURCES, "storage")
 BASES = ("unblended", "amortized", "net_amortized", "public_on_demand")
 """Cost bases; the same ratios split each."""
 
+SHOWN_BASIS = "amortized"
+"""The basis of breakdowns, and of the amounts that are shown: what AWS's own split cost is
+in."""
+
+INVOICE_BASIS = "unblended"
+"""The basis that every bill has: what the invoice adds up."""
+
 STRING = pa.string()
 HOUR = pa.timestamp("us")
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -20,14 +21,26 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.sources import read_env_file
+
+from orchestration.lake.errors import PodledgerError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent.parent
 """The checkout: holds ``dbt_project/``, ``pyproject.toml`` and, by default, ``data/``."""
 
 DBT_PROJECT_DIR = PROJECT_DIR / "dbt_project"
 
+MethodVersion = Literal[1, 2, 3]
+"""Versions of the split (docs/method.md)."""
+
+METHODS: tuple[MethodVersion, ...] = get_args(MethodVersion)
+
 EngineName = Literal["local", "spark"]
 """What runs the heavy work: this machine, or Spark."""
+
+
+_OF_A_SERVICE = re.compile(r"_(SERVICE_(HOST|PORT)|PORT)(_[A-Z0-9_]+)?$")
+"""What Kubernetes puts into a pod for each Service, which may be named podledger, too."""
 
 
 class Settings(BaseSettings):
@@ -66,7 +79,7 @@ class Settings(BaseSettings):
         description="Folder to work in where home is in S3: each such home has one of its"
         " own in it, for the warehouse, scratch and copies. All of it can be made again.",
     )
-    method: Literal[1, 2, 3] = Field(
+    method: MethodVersion = Field(
         default=2, description="Version of the split that a month is closed with."
     )
     engine: EngineName = Field(
@@ -80,6 +93,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Files of the bill that are read, and days that are split, at once by"
         " the local engine, each in a process of its own.",
+    )
+    memory: str = Field(
+        default="2GB",
+        pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$",
+        description="Memory that DuckDB takes in a step before it spills to the disk, like"
+        " 2GB or 512MiB.",
     )
     labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("team", "cost_center", "model"),
@@ -114,7 +133,12 @@ class Settings(BaseSettings):
     @model_validator(mode="wrap")
     @classmethod
     def _home_in_s3(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Give a home in S3 a folder to work in, so that every room sees folders."""
+        """Give a home in S3 a folder to work in, so that every room sees folders.
+
+        Raises:
+            PodledgerError: The environment sets something that is no setting.
+        """
+        _require_known(cls)
         home = values.get("home")
         if not (isinstance(home, str) and re.fullmatch(r"s3://[^/]+(/.*)?", home)):
             return handler(values)
@@ -171,6 +195,40 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Immutable revisions of closed months; where home is in S3, copies of them."""
         return self.home / "published"
+
+
+def duckdb_memory() -> str:
+    """Memory of each of DuckDB's connections, for those who are handed no settings."""
+    return Settings().memory
+
+
+def _require_known(settings: type[BaseSettings]) -> None:
+    """Stop at a ``PODLEDGER_*`` variable that is misspelled, and would change nothing.
+
+    Raises:
+        PodledgerError: One is no setting; it names the nearest that is.
+    """
+    prefix = str(settings.model_config["env_prefix"])
+    known = {f"{prefix}{name.upper()}" for name in settings.model_fields}
+    for path, found in _given_variables(settings).items():
+        for name in map(str.upper, found):
+            if not name.startswith(prefix) or name in known or _OF_A_SERVICE.search(name):
+                continue
+            nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+            meant = f"Did you mean {nearest[0]}? " if nearest else ""
+            raise PodledgerError(
+                f"{name} in {path} is not a setting of podledger, so it would change"
+                f" nothing. {meant}Correct or remove it; .env.example lists every setting."
+            )
+
+
+def _given_variables(settings: type[BaseSettings]) -> dict[str, list[str]]:
+    """Names of variables, by where they are set."""
+    file = settings.model_config.get("env_file")
+    given = {"the environment": list(os.environ)}
+    if isinstance(file, str) and Path(file).is_file():
+        given[f"the file {file}"] = list(read_env_file(Path(file)))
+    return given
 
 
 def dagster_home(settings: Settings) -> Path:

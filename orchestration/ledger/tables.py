@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestration.lake.schemas import POD_RESOURCES
+from orchestration.lake.schemas import BASES, POD_RESOURCES
 
 _POD_USD = "DECIMAL(18,10)"
 _USD = "DECIMAL(38,10)"
 
-BASIS_COLUMNS = {
-    f"{basis}_usd": basis
-    for basis in ("unblended", "amortized", "net_amortized", "public_on_demand")
-}
+BASIS_COLUMNS = {f"{basis}_usd": basis for basis in BASES}
 """Money columns of unallocated cost and of the remainder, and the basis that each holds."""
 
 SCAD_SPLIT_COLUMNS = {

@@ -25,18 +25,16 @@ from orchestration.inventory.assets import NODE_HOURS, POD_HOURS
 from orchestration.lake.figures import UNKNOWN
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
-from orchestration.lake.settings import Settings
+from orchestration.lake.schemas import SHOWN_BASIS
+from orchestration.lake.settings import METHODS, Settings
 from orchestration.split.capacities import require_capacities
 from orchestration.split.engines import engine_of
 from orchestration.split.overview import read_node_hours
 from orchestration.split.requests import write_equivalents
 
-BASIS = "amortized"
-"""The basis of the amounts that are shown: what AWS's own split cost is in."""
-
 FARGATE = dg.AssetKey("int_fargate_pod_hours")
 
-WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in (1, 2, 3)]
+WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in METHODS]
 
 
 @dbt_assets(
@@ -145,7 +143,7 @@ def pod_costs(
     yield dg.MaterializeResult(
         asset_key="pod_costs",
         metadata={
-            **money(pods_usd=split.pods_usd[BASIS]),
+            **money(pods_usd=split.pods_usd[SHOWN_BASIS]),
             "dagster/row_count": split.pod_hours,
             "dagster/uri": str(lake.partition("pod_costs", month)),
             "method_version": settings.method,
@@ -157,7 +155,7 @@ def pod_costs(
     yield dg.MaterializeResult(
         asset_key="unallocated_costs",
         metadata={
-            **money(unallocated_usd=split.unallocated_usd[BASIS]),
+            **money(unallocated_usd=split.unallocated_usd[SHOWN_BASIS]),
             "dagster/row_count": split.unallocated_rows,
             "dagster/uri": str(lake.partition("unallocated_costs", month)),
         },

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.engines.duckdb import quote
 from orchestration.lake.errors import PodledgerError
-
-_MEMORY_LIMIT = "1GB"
+from orchestration.lake.settings import duckdb_memory
 
 
 @contextmanager
 def open_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse read-only, with little memory and the disk to spill to.
+    """Open the warehouse read-only, with the memory set and the disk to spill to.
 
     Args:
         path: The DuckDB file that dbt wrote.
@@ -35,7 +35,7 @@ def open_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             " (podledger close)."
         ) from error
     try:
-        connection.execute(f"set memory_limit = '{_MEMORY_LIMIT}'")
+        connection.execute(f"set memory_limit = {quote(duckdb_memory())}")
         yield connection
     except duckdb.CatalogException as error:
         raise PodledgerError(

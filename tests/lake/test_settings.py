@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from orchestration.engines.duckdb import connect
 from orchestration.inventory.sources import SOURCES
+from orchestration.lake.errors import PodledgerError
 from orchestration.lake.settings import PROJECT_DIR, Settings, dagster_home
 
 
@@ -37,6 +39,60 @@ def test_a_setting_that_is_not_one_of_its_choices_is_refused(monkeypatch, name, 
     monkeypatch.setenv(f"PODLEDGER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+@pytest.mark.parametrize("value", ["2", "two GB", "-1GB", "2GB; drop table x"])
+def test_memory_is_an_amount_with_a_unit(monkeypatch, value):
+    monkeypatch.setenv("PODLEDGER_MEMORY", value)
+    with pytest.raises(ValidationError, match="memory"):
+        Settings()
+
+
+def test_the_memory_set_is_that_of_duckdb(monkeypatch, tmp_path):
+    monkeypatch.setenv("PODLEDGER_MEMORY", "512MiB")
+    with connect(tmp_path) as connection:
+        limit = connection.execute("select current_setting('memory_limit')").fetchone()
+    assert limit == ("512.0 MiB",)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("PODLEDGER_LABEL", "Did you mean PODLEDGER_LABELS? "),
+        ("podledger_biil", "Did you mean PODLEDGER_BILL? "),
+        ("PODLEDGER_COLOUR_OF_PAPER", "nothing. Correct or remove it"),
+    ],
+)
+def test_a_variable_that_is_no_setting_stops_and_names_the_nearest(
+    monkeypatch, name, advice
+):
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(PodledgerError, match="is not a setting of podledger") as refused:
+        Settings()
+    assert str(refused.value).startswith(f"{name.upper()} in the environment is not")
+    assert advice in str(refused.value)
+
+
+def test_a_misspelled_line_of_the_env_file_stops_too(monkeypatch, tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("PODLEDGER_BILLS=/bills\nOTHER=1\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", str(file))
+    with pytest.raises(PodledgerError, match="Did you mean PODLEDGER_BILL") as refused:
+        Settings()
+    assert f"PODLEDGER_BILLS in the file {file} is not" in str(refused.value)
+
+
+def test_what_kubernetes_sets_for_a_service_named_podledger_is_no_setting(monkeypatch):
+    for name in (
+        "PODLEDGER_SERVICE_HOST",
+        "PODLEDGER_SERVICE_PORT",
+        "PODLEDGER_SERVICE_PORT_HTTP",
+        "PODLEDGER_PORT",
+        "PODLEDGER_PORT_3000_TCP_ADDR",
+        "PODLEDGER_WEBSERVER_SERVICE_HOST",
+    ):
+        monkeypatch.setenv(name, "10.0.0.1")
+    assert Settings().bill == ()
 
 
 def test_dagster_keeps_its_runs_beneath_the_home_unless_told_otherwise(

@@ -17,13 +17,13 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from orchestration.close.bases import BASIS
 from orchestration.close.charts import daily_costs
 from orchestration.close.controls import Control
 from orchestration.close.glance import controls
 from orchestration.close.overview import OTHERS, DayCost, Overview, read_overview
 from orchestration.close.publish import Publication
 from orchestration.engines.metadata import money, table
+from orchestration.lake.schemas import SHOWN_BASIS
 from orchestration.lake.settings import PROJECT_DIR
 
 Metadata = dict[str, Any]
@@ -154,7 +154,7 @@ def test_the_overview_has_the_totals_that_were_published(
 
 def test_the_days_add_up_to_pods_and_unallocated(overview: Overview) -> None:
     """What is drawn grey is drawn too: nothing is left out of the picture."""
-    total = overview.totals[BASIS]
+    total = overview.totals[SHOWN_BASIS]
     drawn = sum((one.cost_usd for one in overview.days), Decimal(0))
     assert drawn == total.pods + total.unallocated
 
@@ -165,10 +165,10 @@ def test_the_chart_names_what_it_draws_and_is_the_same_twice() -> None:
         for name in ("ml / größe <&>", OTHERS)
         for day in (1, 31)
     ]
-    svg = daily_costs(days, BASIS)
+    svg = daily_costs(days, SHOWN_BASIS)
     assert "ml / größe &lt;&amp;&gt;" in svg
     assert "31" in svg
-    assert svg == daily_costs(days, BASIS)
+    assert svg == daily_costs(days, SHOWN_BASIS)
 
 
 def test_the_published_month_answers_the_analyst_at_a_glance(

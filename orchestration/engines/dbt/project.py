@@ -65,6 +65,7 @@ def _given(home: str, settings: Settings) -> dict[str, str]:
         "PODLEDGER_HOME": home,
         "PODLEDGER_LABELS": ",".join(settings.labels),
         "PODLEDGER_METHOD": str(settings.method),
+        "PODLEDGER_MEMORY": settings.memory,
     }
 
 
