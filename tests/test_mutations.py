@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import duckdb
 import pytest
 
 from orchestration.close.publish import Publication, publish
-from orchestration.engines.dbt.project import DBT_EXECUTABLE, dbt_environment, window
+from orchestration.engines.dbt.in_process import run_dbt
+from orchestration.engines.dbt.project import dbt_environment, window
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import POD_COSTS
@@ -56,19 +56,17 @@ def publish_again(home: Path) -> Callable[..., str]:
     def run(*models: str) -> str:
         settings = Settings(home=home)
         with dbt_environment(settings):
-            built = subprocess.run(
+            built = run_dbt(
                 [
-                    os.fspath(DBT_EXECUTABLE),
-                    *("run", "--quiet", "--project-dir", os.fspath(DBT_PROJECT_DIR)),
+                    *("run", "--quiet", "--log-level-file", "none", "--no-write-json"),
+                    *("--project-dir", os.fspath(DBT_PROJECT_DIR)),
                     *("--profiles-dir", os.fspath(DBT_PROJECT_DIR)),
                     *("--target-path", os.fspath(home / "target")),
                     *("--select", *(models or MARTS), *window(OCTOBER)),
                 ],
-                capture_output=True,
-                text=True,
-                check=False,
+                settings,
             )
-        assert built.returncode == 0, built.stdout
+        assert built.success, built.exception or built.result
         with pytest.raises(PodledgerError) as refused:
             publish(settings, OCTOBER, lambda _: None)
         assert not list(home.glob("published/*/revision=*"))

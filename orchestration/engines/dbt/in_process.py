@@ -14,9 +14,9 @@ import os
 import subprocess
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource
@@ -32,6 +32,10 @@ from orchestration.engines.dbt.project import (
 )
 from orchestration.engines.dbt.translator import Translator
 from orchestration.lake.settings import DBT_PROJECT_DIR, Settings
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt_common.events.base_types import EventMsg
 
 _VERSION = Version(version("dbt-core"))
 
@@ -142,10 +146,6 @@ class _Run:
             cast("Any", adapter).cancel_open_connections()
 
     def _run(self, arguments: list[str], settings: Settings, events: BinaryIO) -> None:
-        # Imported where it runs: it takes 3 CPU s, and more than half of podledger's
-        # commands need none of it.
-        from dbt.cli.main import dbtRunner
-        from dbt_common.events.base_types import EventMsg
         from dbt_common.events.functions import msg_to_dict
 
         told: list[str] = []
@@ -156,15 +156,33 @@ class _Run:
                 told.append(level)
                 events.write(_line(msg_to_dict(event)))
 
-        with events, directory_kept():
-            runner = dbtRunner(manifest=parsed_project(settings.home), callbacks=[tell])
-            try:
-                result = runner.invoke(arguments)
-            finally:
-                _close_warehouse()
+        with events:
+            result = run_dbt(arguments, settings, tell)
             if result.exception and "error" not in told:
                 events.write(_line(_error(result.exception)))
             self.returncode = 0 if result.success else 1
+
+
+def run_dbt(
+    arguments: list[str], settings: Settings, *tell: Callable[[EventMsg], None]
+) -> dbtRunnerResult:
+    """Run a command of dbt on the project as it was parsed, and wait for its end.
+
+    Args:
+        arguments: dbt's command and its flags.
+        settings: Whose warehouse dbt writes; ``dbt_environment`` must hold them.
+        tell: Called with each event.
+    """
+    # Imported where it runs: it takes 3 CPU s, and more than half of podledger's commands
+    # need none of it.
+    from dbt.cli.main import dbtRunner
+
+    with directory_kept():
+        runner = dbtRunner(manifest=parsed_project(settings.home), callbacks=list(tell))
+        try:
+            return runner.invoke(arguments)
+        finally:
+            _close_warehouse()
 
 
 def _close_warehouse() -> None:
