@@ -54,8 +54,8 @@ test-packages: ## install what tests run for real: Chromium, Prometheus, Postgre
 close: setup ## close a month: MONTH=2026-09 make close (default: the sample month, 2026-10)
 	@$(BIN)/podledger close $(MONTH)
 
-test: test-setup test-packages ## run the tests
-	@$(BIN)/python -m pytest -m "not slow"
+test: test-setup test-packages ## run the tests, in two processes
+	@$(BIN)/python -m pytest -m "not slow" -n 2
 
 test-slow: test-setup test-packages ## run the heavy tests
 	@$(BIN)/python -m pytest -m slow

@@ -4,21 +4,43 @@ import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage import local_compute_log_manager
 from moto.server import ThreadedMotoServer
 
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
+from orchestration.engines.dbt.project import manifest_path
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.settings import PROJECT_DIR, Settings
+from tests import workers
 from tests.purchases import Closed, close_purchases
 from tests.spark_server import SparkServer, running_spark_server
-from tests.worlds import PAYERS, WORLD, write_cur2, write_pods
+from tests.worlds import PAYERS, WORLD, write_cur2, write_legacy, write_pods
 
 _SKIPPED: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make dbt's manifest before there are several processes that would each make it."""
+    if getattr(config.option, "numprocesses", None):
+        manifest_path()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several processes, files that take long go first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: workers.place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> workers.WholeFiles:
+    return workers.WholeFiles(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -42,6 +64,17 @@ def _no_instance_of_the_developer() -> Iterator[None]:
     """Runs are recorded in the tests' own homes, although ``make`` exports DAGSTER_HOME."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DAGSTER_HOME", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_processes_that_mirror_logs() -> Iterator[None]:
+    """What steps print goes to their logs alone, of closes in this process.
+
+    To show it on the terminal too, Dagster starts four processes for every step.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_compute_log_manager, "mirror_stream_to_file", redirect_to_file)
         yield
 
 
@@ -76,6 +109,21 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Publication:
     write_pods(WORLD, folder / "pods")
     settings = Settings(
         bill=tuple(str(folder / payer) for payer in PAYERS),
+        pods=(str(folder / "pods"),),
+        home=folder / "home",
+        _env_file=None,
+    )
+    return close_month(Month(2026, 10), settings, lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def closed_legacy_world(tmp_path_factory: pytest.TempPathFactory) -> Publication:
+    """The same world as a legacy report, its pods shuffled and as NDJSON; closed once."""
+    folder = tmp_path_factory.mktemp("legacy")
+    write_legacy(WORLD, folder / "bill")
+    write_pods(WORLD, folder / "pods", "ndjson", shuffle=3)
+    settings = Settings(
+        bill=(str(folder / "bill"),),
         pods=(str(folder / "pods"),),
         home=folder / "home",
         _env_file=None,

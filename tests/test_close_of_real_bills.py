@@ -17,7 +17,7 @@ from orchestration.lake.settings import Settings
     ("month", "name", "unblended"),
     [
         (Month(2018, 10), "Oct2018", "4064.483132"),
-        (Month(2018, 12), "Dec2018", "408.375992"),
+        pytest.param(Month(2018, 12), "Dec2018", "408.375992", marks=pytest.mark.slow),
     ],
 )
 def test_a_real_month_closes_with_every_control_at_zero(

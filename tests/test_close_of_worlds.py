@@ -20,7 +20,7 @@ from orchestration.close.publish import Publication
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.settings import Settings
-from tests.worlds import PAYERS, WORLD, oracle, write_cur2, write_legacy, write_pods
+from tests.worlds import PAYERS, WORLD, oracle, write_cur2
 
 OCTOBER = Month(2026, 10)
 TOLERANCE = Fraction(6, 10**10)
@@ -41,12 +41,9 @@ def as_cur2(closed_world: Publication) -> Publication:
 
 
 @pytest.fixture(scope="session")
-def as_legacy(tmp_path_factory: pytest.TempPathFactory) -> Publication:
+def as_legacy(closed_legacy_world: Publication) -> Publication:
     """The same world as a legacy report, its pods shuffled and as NDJSON."""
-    folder = tmp_path_factory.mktemp("legacy")
-    write_legacy(WORLD, folder / "bill")
-    write_pods(WORLD, folder / "pods", "ndjson", shuffle=3)
-    return close(folder / "home", [folder / "bill"], [folder / "pods"])
+    return closed_legacy_world
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ def test_a_month_closed_on_spark_with_its_home_in_s3_is_published_with_the_same_
         assert any(one["Key"].endswith(".parquet") for one in found)
 
 
+@pytest.mark.slow
 def test_pods_on_fargate_are_published_with_the_same_rows(
     connected: SparkServer, tmp_path: Path
 ) -> None:
