@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestration.bill.remedies import Need
 from orchestration.lake.schemas import BASIS_COLUMNS, BILL_LINES
 
 REQUIRED = (
@@ -40,7 +41,15 @@ _PLAIN = frozenset(BILL_LINES.names) - {*OURS, *MAPS}
 
 
 class BadColumnsError(Exception):
-    """A file lacks a required column, or has one twice. The message says which."""
+    """A file lacks a required column, or has one twice. The message says which.
+
+    Attributes:
+        need: What its export needs.
+    """
+
+    def __init__(self, problem: str, need: Need = "copy") -> None:
+        super().__init__(problem)
+        self.need = need
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,10 @@ def match_columns(names: Sequence[str]) -> Columns:
                 keys[whole].append((name.removeprefix(f"{whole}_"), place))
     missing = [name for name in REQUIRED if name not in plain]
     if missing:
-        raise BadColumnsError(f"has no column {' and no column '.join(missing)}")
+        raise BadColumnsError(
+            f"has no column {' and no column '.join(missing)}",
+            "resources" if missing == ["line_item_resource_id"] else "columns",
+        )
     return Columns(
         tuple(names),
         plain,

@@ -25,6 +25,7 @@ from orchestration.bill.manifests import (
     parent_folder,
     read_manifest,
 )
+from orchestration.bill.remedies import remedy
 from orchestration.bill.stores import FolderStore, S3Store, Store, open_store
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
@@ -263,8 +264,7 @@ def _format(contents: Contents, store: Store) -> Format:
         return only
     raise PodledgerError(
         f"The manifest {contents.manifest_key} in {store.root} names files that are not"
-        " all Parquet, .csv.gz or .csv.zip. Choose one of these formats for the export"
-        f" {contents.export}."
+        f" all Parquet, .csv.gz or .csv.zip. {remedy('format', contents.layout)}"
     )
 
 

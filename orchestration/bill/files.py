@@ -20,7 +20,8 @@ from orchestration.bill.columns import OURS, BadColumnsError, match_columns
 from orchestration.bill.exports import Delivery, DeliveryFile
 from orchestration.bill.landing import file_sha256
 from orchestration.bill.normal import Lines, normal_form
-from orchestration.bill.rules import Traits, check_lines
+from orchestration.bill.remedies import Need, remedy
+from orchestration.bill.rules import BadLineError, Traits, check_lines
 from orchestration.bill.sources import DamagedFileError, open_source
 from orchestration.lake.amounts import EXACT
 from orchestration.lake.cells import CODED, BadCellError
@@ -106,11 +107,12 @@ def read_file(task: FileTask) -> FileRead:
     except DamagedFileError as error:
         raise _refusal(delivery, file, error.problem, error.row) from error
     except BadColumnsError as error:
-        raise _refusal(delivery, file, str(error)) from error
+        raise _refusal(delivery, file, str(error), need=error.need) from error
     except BadCellError as error:
         written = columns.written(error.column) if columns and error.column else None
         row = None if error.row is None else read.row_count + error.row + 1
-        raise _refusal(delivery, file, error.problem, row, written) from error
+        need = error.need if isinstance(error, BadLineError) else "copy"
+        raise _refusal(delivery, file, error.problem, row, written, need) from error
     if not read.row_count:
         task.target.unlink()
     return read
@@ -148,15 +150,16 @@ def _refusal(
     problem: str,
     row: int | None = None,
     column: str | None = None,
+    need: Need = "copy",
 ) -> PodledgerError:
-    """Say where the bill is wrong. Rows count from 1, a header not counted."""
+    """Say where the bill is wrong, and what mends it. Rows count from 1, without header."""
     where = f"row {row:,}, " if row is not None else ""
     where += f"column {column}" if column else ""
     place = f", {where.removesuffix(', ')}:" if where else ""
     return PodledgerError(
-        f"The bill's file {file.name} of {delivery.root}{place} {problem}. Copy the file"
-        " again from S3, or have AWS deliver the export again; until then, the lake keeps"
-        f" what it had for {delivery.month}."
+        f"The bill's file {file.name} of {delivery.root}{place} {problem}. Until it is"
+        f" mended, the lake keeps what it had for {delivery.month}."
+        f" {remedy(need, delivery.layout)}"
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestration.bill.exports import Delivery
+from orchestration.bill.remedies import Need, remedy
 from orchestration.lake.cells import BadCellError, printed
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
@@ -25,16 +26,22 @@ INSTANCE_FAMILIES = ("Compute Instance", "Compute Instance (bare metal)")
 _HOUR = 3_600_000_000
 """In microseconds."""
 
-_HOURLY = (
-    "; podledger splits hours, and needs an export with hourly granularity and resource ids"
-)
+_HOURLY = "; podledger splits hours, and the export has to be hourly"
+
+
+class BadLineError(BadCellError):
+    """A line that breaks a rule, and what its export needs instead."""
+
+    def __init__(self, row: int, problem: str, column: str, need: Need) -> None:
+        super().__init__(row, problem, column)
+        self.need = need
 
 
 def check_lines(lines: pa.Table, month: Month) -> None:
     """Hold lines in normal form against every rule that a line can break on its own.
 
     Raises:
-        BadCellError: The first line that breaks a rule, with the column.
+        BadLineError: The first line that breaks a rule, with the column.
     """
     _check_keys(lines)
     _check_period(lines, month)
@@ -85,8 +92,8 @@ class BillRules:
     def __init__(self, month: Month) -> None:
         self._month = month
         self._delivery_of: dict[tuple[str | None, str | None], Delivery] = {}
-        self._with_instances: set[str] = set()
-        self._with_resource_ids: set[str] = set()
+        self._with_instances: dict[str, Delivery] = {}
+        self._with_resource_ids: dict[str, Delivery] = {}
 
     def add(self, traits: Traits, delivery: Delivery) -> None:
         """Take note of a file of a delivery.
@@ -96,9 +103,9 @@ class BillRules:
         """
         export = _name_of(delivery)
         if traits.has_resource_ids:
-            self._with_resource_ids.add(export)
+            self._with_resource_ids[export] = delivery
         if traits.has_instances:
-            self._with_instances.add(export)
+            self._with_instances[export] = delivery
         for account in sorted(traits.accounts, key=str):
             other = self._delivery_of.setdefault(account, delivery)
             if other is not delivery:
@@ -121,14 +128,19 @@ class BillRules:
                 " delivered is empty. Wait for AWS's next delivery, or correct"
                 " PODLEDGER_BILL."
             )
-        exports = sorted(self._with_instances - self._with_resource_ids)
+        lacking = {
+            export: delivery
+            for export, delivery in self._with_instances.items()
+            if export not in self._with_resource_ids
+        }
         if not self._with_resource_ids:
-            exports = sorted({_name_of(one) for one in self._delivery_of.values()})
-        if exports:
+            lacking = {_name_of(one): one for one in self._delivery_of.values()}
+        if lacking:
+            remedies = {remedy("resources", one.layout): None for one in lacking.values()}
             raise PodledgerError(
-                f"No line of {' or '.join(exports)} has a resource id for {self._month}, so"
-                " no cost can be found for an instance. Include resource ids in the export,"
-                " with hourly granularity, and have AWS deliver the month again."
+                f"No line of {' or '.join(sorted(lacking))} has a resource id for"
+                f" {self._month}, so no cost can be found for an instance."
+                f" {' '.join(remedies)}"
             )
 
 
@@ -166,6 +178,7 @@ def _check_currency(lines: pa.Table) -> None:
             f"{printed(currencies[row].as_py())} is not USD, the only currency that"
             " amounts can be added up in"
         ),
+        "currency",
     )
 
 
@@ -186,6 +199,7 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
             f"the line of {_name(lines, row)} lasts from {start[row].as_py()} to"
             f" {end[row].as_py()}{_HOURLY}"
         ),
+        "hours",
     )
     offsets = pa.array(np.asarray(starts.fill_null(0)) % _HOUR != 0)
     _refuse(
@@ -195,6 +209,7 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
             f"the line of {_name(lines, row)} starts at {start[row].as_py()}, off"
             f" the hour{_HOURLY}"
         ),
+        "hours",
     )
     amounts = _array(lines, "line_item_usage_amount")
     _refuse(
@@ -226,6 +241,7 @@ def _check_pods(lines: pa.Table) -> None:
         lambda row: (
             f"it is empty, and the hour of {_name(lines, row)} is not known{_HOURLY}"
         ),
+        "hours",
     )
 
 
@@ -270,11 +286,14 @@ def _all(first: pa.BooleanArray, *others: pa.BooleanArray) -> pa.BooleanArray:
 
 
 def _refuse(
-    is_bad: pa.BooleanArray | pa.ChunkedArray, column: str, problem: Callable[[int], str]
+    is_bad: pa.BooleanArray | pa.ChunkedArray,
+    column: str,
+    problem: Callable[[int], str],
+    need: Need = "copy",
 ) -> None:
     row = pc.index(is_bad, True).as_py()
     if row >= 0:
-        raise BadCellError(row, problem(row), column)
+        raise BadLineError(row, problem(row), column, need)
 
 
 def _array(lines: pa.Table, column: str) -> pa.Array:

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
             "line_item_usage_end_date": "2026-10-06T00:00:00Z",
         },
         "line_item_usage_end_date",
-        "hourly granularity and resource ids",
+        "the export has to be hourly",
     ),
     "a line off the hour": (
         {"line_item_usage_start_date": "2026-10-05T07:30:00Z"},
@@ -118,7 +118,7 @@ def test_a_line_that_breaks_a_rule_is_named_and_the_month_keeps_what_it_had(
     message = str(refused.value)
     for part in ("cur-2.csv.gz", str(root), "row 3", problem, writers.LEGACY_NAMES[column]):
         assert part in message
-    assert message.endswith("keeps what it had for 2026-10.")
+    assert "the lake keeps what it had for 2026-10. " in message
     assert (rows(), rows("raw/bill_files")) == before
 
 
@@ -191,7 +191,7 @@ def test_exports_of_one_name_under_one_root_are_two_exports(
 
 def test_a_bill_without_resource_ids_is_refused(root: Path, read: Callable) -> None:
     writers.cur2(root, [line(line_item_resource_id=""), tax()])
-    with pytest.raises(PodledgerError, match="Include resource ids in the export"):
+    with pytest.raises(PodledgerError, match="INCLUDE_RESOURCES=TRUE"):
         read(root)
 
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from orchestration.bill.exports import Delivery, find_deliveries
 from orchestration.bill.lines import read_bill
+from orchestration.bill.remedies import remedy
 from orchestration.engines.duckdb import connect
 from orchestration.inventory.casts import SECONDS_AN_HOUR
 from orchestration.inventory.gaps import Gap, stretches
@@ -184,7 +185,7 @@ class ScadSource:
         files = [str(path) for path in lake.files("raw/bill_lines", days.month)]
         with connect(work / "spilled") as connection:
             connection.execute(_LINES, {"files": files})
-            self._require_sound(connection, days.month)
+            self._require_sound(connection, days.month, deliveries)
             for day in missing:
                 start = day_start(day)
                 batches = connection.execute(
@@ -206,16 +207,19 @@ class ScadSource:
                 )
                 progress(f"{self.uri}: {day}: {len(table):,} pod-hours")
 
-    def _require_sound(self, connection: Any, month: Month) -> None:
+    def _require_sound(
+        self, connection: Any, month: Month, deliveries: Sequence[Delivery]
+    ) -> None:
         """Refuse a bill without split rows, and split rows that tell of no pod-hour."""
         (count,) = connection.execute("select count(*) from lines").fetchone()
         if not count:
+            remedies = {remedy("split", one.layout): None for one in deliveries}
             raise PodledgerError(
                 f"The bill at {self.root} has no split rows of EKS pods (operation"
-                f" EKSPod-EC2) for {month}. Switch on split cost allocation data for Amazon"
-                " EKS in the payer's cost management preferences and include it in the"
-                " export, hourly, with resource ids; AWS does not fill in the past. Until"
-                " then, take another source of pods."
+                f" EKSPod-EC2) for {month}. Take another source of pods for it: AWS does"
+                " not fill in the past. To have them from now on, switch on split cost"
+                " allocation data for Amazon EKS in the payer's cost management"
+                f" preferences, and then: {' '.join(remedies)}"
             )
         for condition, (column, name, problem) in _PROBLEMS.items():
             found = connection.execute(
@@ -225,8 +229,8 @@ class ScadSource:
             if found:
                 raise PodledgerError(
                     f"The bill at {self.root} has a split row in {found[2]} for"
-                    f" {found[1]!r} whose {column} is {found[0]!s}: {problem}. Have AWS"
-                    " deliver the export again, or take another source of pods."
+                    f" {found[1]!r} whose {column} is {found[0]!s}: {problem}. Ask AWS"
+                    " Support to deliver the month again, or take another source of pods."
                 )
 
 

@@ -313,7 +313,7 @@ def test_a_bill_without_split_rows_says_how_to_switch_them_on(
     tmp_path: Path, october: Month
 ) -> None:
     uri = deliver(tmp_path / "bill", [])
-    with pytest.raises(PodledgerError, match="Switch on split cost allocation data"):
+    with pytest.raises(PodledgerError, match="switch on split cost allocation data"):
         fetched(uri, october, tmp_path / "landing")
 
 
