@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from orchestration.close.controls import CATALOGUE
+from orchestration.close.catalogue import catalogue
 from orchestration.engines.spark import session
 from orchestration.inventory.owners import OWNER_LABELS
 from orchestration.lake.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
@@ -38,11 +38,11 @@ def test_python_and_sql_speak_of_the_same_names(macro, names):
     assert listed_in(macro) == tuple(names)
 
 
-def test_every_control_of_the_catalogue_is_a_row_in_sql():
+def test_sql_puts_every_control_of_the_catalogue_together_in_its_order():
     model = (DBT_PROJECT_DIR / "models/marts/close/fct_close_controls.sql").read_text()
     listed = re.search(r"set controls = \[(.*?)\]", model, re.DOTALL)
     assert listed is not None
-    assert set(re.findall(r"'(\w+)'", listed[1])) == set(CATALOGUE)
+    assert re.findall(r"'(\w+)'", listed[1]) == list(catalogue())
 
 
 def test_python_and_sql_speak_of_the_same_versions_of_the_split():

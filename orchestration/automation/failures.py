@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.close.controls import CATALOGUE
+from orchestration.close.catalogue import catalogue
 from orchestration.lake.months import Month
 
 EVENTS = {
@@ -67,7 +67,7 @@ def _failed_controls(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
         if event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             continue
         evaluation = event.asset_check_evaluation_data
-        rule = CATALOGUE.get(evaluation.check_name)
+        rule = catalogue().get(evaluation.check_name)
         if rule and rule.severity == "blocking" and not evaluation.passed:
             yield (
                 f"{rule.name} ({evaluation.description}). To do, by {rule.who}:"

@@ -11,7 +11,8 @@ from decimal import Decimal
 
 import dagster as dg
 
-from orchestration.close.controls import CATALOGUE, Control, ControlRule, read_controls
+from orchestration.close.catalogue import ControlRule, catalogue
+from orchestration.close.controls import Control, read_controls
 from orchestration.engines.instance import WAREHOUSE_POOL
 from orchestration.engines.partitions import billing_months, month_of
 from orchestration.lake.figures import exact
@@ -37,7 +38,7 @@ def _specs() -> list[dg.AssetCheckSpec]:
                 blocking=rule.severity == "blocking",
                 partitions_def=billing_months,
             )
-            for rule in CATALOGUE.values()
+            for rule in catalogue().values()
         ]
 
 
@@ -52,7 +53,7 @@ def close_checks(
 ) -> Iterator[dg.AssetCheckResult]:
     """Tell Dagster what the rows of the month say."""
     controls = read_controls(settings.warehouse, month_of(context))
-    for rule in CATALOGUE.values():
+    for rule in catalogue().values():
         rows = [control for control in controls if control.control == rule.name]
         yield as_check_result(rule, rows, settings.method)
 

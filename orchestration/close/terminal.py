@@ -15,7 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.close.controls import CATALOGUE, Control
+from orchestration.close.catalogue import catalogue
+from orchestration.close.controls import Control
 from orchestration.close.summary import Spender, Summary
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
@@ -241,11 +242,11 @@ def _print_controls(console: Console, controls: Sequence[Control]) -> None:
     passed = len(names) - len(failed_names)
     console.print(Text(f"  {passed} of {len(names)} passed", style="green"))
     for name in failed_names:
-        console.print(Text(f"  {CATALOGUE[name].severity}  {name}", style="yellow"))
+        console.print(Text(f"  {catalogue()[name].severity}  {name}", style="yellow"))
         for control in failed:
             if control.control == name:
                 _print_indented(console, control.finding)
-        _print_indented(console, CATALOGUE[name].what_to_do, style="dim")
+        _print_indented(console, catalogue()[name].what_to_do, style="dim")
 
 
 def _print_indented(console: Console, text: str, style: str = "") -> None:

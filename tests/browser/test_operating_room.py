@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestration.automation.failures import why
-from orchestration.close.controls import CATALOGUE
+from orchestration.close.catalogue import catalogue
 from orchestration.close.summary import summarize
 from orchestration.definitions import defs
 from orchestration.engines.instance import open_instance
@@ -149,7 +149,7 @@ def test_the_controls_of_a_good_month_are_green(closed: Room, page: Page) -> Non
     page.goto(f"{closed.address}/assets/fct_close_controls?view=checks")
     expect(page.get_by_text("Succeeded").first).to_be_visible()
     said = page.locator("body").aria_snapshot()
-    blocking = [rule.name for rule in CATALOGUE.values() if rule.severity == "blocking"]
+    blocking = [rule.name for rule in catalogue().values() if rule.severity == "blocking"]
     assert [name for name in blocking if f"{name} Succeeded" not in said] == []
 
 
@@ -159,10 +159,10 @@ def test_a_broken_month_shows_the_control_that_failed_and_what_to_do(
     assert broken.startswith(
         f"2026-10 is not published, because a control failed. {BROKEN} ("
     )
-    assert CATALOGUE[BROKEN].what_to_do in broken
+    assert catalogue()[BROKEN].what_to_do in broken
     page.goto(
         f"{closed.address}/assets/fct_close_controls?view=checks&checkDetail={BROKEN}"
     )
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
-    expect(page.get_by_text(CATALOGUE[BROKEN].what_to_do)).to_be_visible()
+    expect(page.get_by_text(catalogue()[BROKEN].what_to_do)).to_be_visible()
     expect(page.get_by_text(re.compile("0.02")).first).to_be_visible()

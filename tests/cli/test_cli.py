@@ -17,7 +17,7 @@ import pytest
 from orchestration import cli
 from orchestration.bill import catalogue
 from orchestration.cli import console
-from orchestration.close.controls import controls_of
+from orchestration.close.catalogue import controls_of
 from orchestration.close.publish import publish
 from orchestration.lake.months import Month
 from orchestration.lake.settings import PROJECT_DIR, Settings

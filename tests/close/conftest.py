@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.close.controls import controls_of
+from orchestration.close.catalogue import controls_of
 from orchestration.inventory.owners import OWNERSHIP
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month

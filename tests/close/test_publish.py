@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close import publish as publish_module
-from orchestration.close.controls import controls_of
+from orchestration.close.catalogue import controls_of
 from orchestration.close.export import EXPORTERS, Source, Tally
 from orchestration.close.publish import Publication, publish
 from orchestration.engines.warehouse import parquet

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from orchestration.close.controls import CATALOGUE, controls_of
+from orchestration.close.catalogue import catalogue, controls_of
 from orchestration.close.publish import publish
 from orchestration.close.summary import Summary, summarize
 from orchestration.close.terminal import print_summary
@@ -168,7 +168,7 @@ def test_a_failed_warning_is_shown_with_evidence_and_what_to_do(world: ClosedWor
     assert f"{count - 1} of {count} passed" in text
     assert "warning pods_run_on_billed_instances" in text
     assert "7 pod-hours on i-9" in text
-    assert CATALOGUE["pods_run_on_billed_instances"].what_to_do in text
+    assert catalogue()["pods_run_on_billed_instances"].what_to_do in text
 
 
 def test_an_empty_month_has_a_summary(world: ClosedWorld) -> None:

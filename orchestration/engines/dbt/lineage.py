@@ -32,20 +32,34 @@ def trace_columns(manifest: Mapping[str, Any]) -> dict[str, Origins]:
             it must list its columns, since models ``select *``.
 
     Returns:
-        Empty origins for a model whose SQL cannot be followed.
+        Empty origins for a model whose SQL cannot be followed. Ephemeral models are no
+        tables, and are followed within those that read them.
     """
     nodes = {**manifest["nodes"], **manifest["sources"]}
     return {
         unique_id: _trace_model(node, nodes)
         for unique_id, node in manifest["nodes"].items()
-        if node["resource_type"] == "model"
+        if node["resource_type"] == "model" and not _is_ephemeral(node)
     }
+
+
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    return bool(node["config"].get("materialized") == "ephemeral")
+
+
+def _read(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> Iterator[str]:
+    """Ids of what a model reads; ephemeral models are part of its SQL."""
+    for unique_id in node["depends_on"]["nodes"]:
+        if _is_ephemeral(nodes[unique_id]):
+            yield from _read(nodes[unique_id], nodes)
+        else:
+            yield unique_id
 
 
 def _trace_model(model: Mapping[str, Any], nodes: Mapping[str, Any]) -> Origins:
     # A source is a call of read_parquet in the SQL, and a call has no columns to look up.
     sql, read = model["compiled_code"], {}
-    for number, unique_id in enumerate(model["depends_on"]["nodes"]):
+    for number, unique_id in enumerate(dict.fromkeys(_read(model, nodes))):
         sql = sql.replace(nodes[unique_id]["relation_name"], f"read_{number}")
         read[f"read_{number}"] = unique_id
     schema: dict[str, object] = {

@@ -44,7 +44,7 @@ class Translator(DagsterDbtTranslator):
             unique_id: self.get_asset_key(
                 self.get_resource_props(manifest_of_project(), unique_id)
             )
-            for unique_id in dbt_resource_props["depends_on"]["nodes"]
+            for unique_id in {id_ for made_from in origins.values() for id_, _ in made_from}
         }
         return {
             **metadata,
