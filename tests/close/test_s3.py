@@ -14,13 +14,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from orchestration.close import uploads
 from orchestration.close.publish import Publication, publish
 from orchestration.close.summary import summarize
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.s3 import S3Home
 from orchestration.lake.settings import Settings
+from orchestration.ledger import uploads
 from orchestration.ledger.book import bring, find_revision, latest, revisions, verify
 from orchestration.ledger.diff import compare_places
 from orchestration.ledger.manifest import MANIFEST_NAME, Manifest
