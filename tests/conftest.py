@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Months of real bills are of 2018; the partitions are made when Dagster's are imported.
+os.environ["PODLEDGER_FIRST_MONTH"] = "2018-01"
+
 import boto3
 import pytest
 from dagster._core.execution.compute_logs import redirect_to_file

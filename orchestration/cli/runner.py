@@ -94,7 +94,8 @@ def _require_begun(month: Month) -> None:
     if month.key not in keys:
         raise PodledgerError(
             f"{month} cannot be closed: the months that can be are {keys[0][:7]} to"
-            f" {keys[-1][:7]}, which is still open. Choose one of them."
+            f" {keys[-1][:7]}, which is still open. Choose one of them, or set"
+            " PODLEDGER_FIRST_MONTH to an earlier first month."
         )
 
 

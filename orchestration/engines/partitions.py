@@ -7,11 +7,12 @@ See https://docs.dagster.io/guides/build/partitions-and-backfills/partitioning-a
 import dagster as dg
 
 from orchestration.lake.months import Month
+from orchestration.lake.settings import FirstMonth
 
 billing_months = dg.MonthlyPartitionsDefinition(
-    start_date="2018-01-01", timezone="UTC", end_offset=1
+    start_date=f"{FirstMonth().first_month}-01", timezone="UTC", end_offset=1
 )
-"""Months since 2018, the open one included: it can be closed provisionally."""
+"""Months since the first, the open one included: it can be closed provisionally."""
 
 one_month_a_run = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 """A backfill makes one run a month: one audit trail a month."""

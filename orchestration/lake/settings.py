@@ -43,7 +43,26 @@ _OF_A_SERVICE = re.compile(r"_(SERVICE_(HOST|PORT)|PORT)(_[A-Z0-9_]+)?$")
 """What Kubernetes puts into a pod for each Service, which may be named podledger, too."""
 
 
-class Settings(BaseSettings):
+class FirstMonth(BaseSettings):
+    """The one setting that Dagster's definitions need before a run starts.
+
+    Apart from the others, so that one of these which is wrong fails a run, with a message,
+    and not the loading of the definitions.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="PODLEDGER_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    first_month: str = Field(
+        default="2026-01",
+        pattern=r"^(201[89]|20[2-9]\d)-(0[1-9]|1[0-2])$",
+        description="First month that can be closed: Dagster shows a partition for each"
+        " month from then on. 2018-01 at the earliest.",
+    )
+
+
+class Settings(FirstMonth):
     """Where the bill and the pods come from, where results go, and how to split.
 
     Every field is the environment variable ``PODLEDGER_<FIELD>``; a ``.env`` file in the

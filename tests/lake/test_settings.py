@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,37 @@ def test_a_setting_that_is_not_one_of_its_choices_is_refused(monkeypatch, name, 
     monkeypatch.setenv(f"PODLEDGER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+@pytest.mark.parametrize("value", ["2017-12", "2026", "2026-13", "2026-01-01", "soon"])
+def test_the_first_month_is_a_month_that_dbt_can_begin_with(monkeypatch, value):
+    monkeypatch.setenv("PODLEDGER_FIRST_MONTH", value)
+    with pytest.raises(ValidationError, match="first_month"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        ({}, "2026-01-01"),
+        # A setting that is wrong fails a run, and not the loading.
+        ({"PODLEDGER_FIRST_MONTH": "2025-11", "PODLEDGER_METHOD": "x"}, "2025-11-01"),
+    ],
+)
+def test_partitions_begin_with_the_first_month(tmp_path, given, first):
+    script = (
+        "from orchestration.engines.partitions import billing_months\n"
+        "print(billing_months.get_partition_keys()[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(PROJECT_DIR)} | given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [first]
 
 
 @pytest.mark.parametrize("value", ["2", "two GB", "-1GB", "2GB; drop table x"])
