@@ -33,7 +33,8 @@ DELIVERY_TAG = "podledger/delivery"
     minimum_interval_seconds=int(LOOK_EVERY.total_seconds()),
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Close a month again when a new delivery restates it, up to 120 days after"
-    " its end; refresh the open one. One run a delivery.",
+    " its end; refresh the open one. One run a delivery. Turn it on second, after"
+    " failed_months; most deployments need no schedule beside it.",
 )
 def bill_deliveries(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]

@@ -26,7 +26,8 @@ def _month_of_tick(context: dg.ScheduleEvaluationContext) -> Month:
     cron_schedule=CLOSE_CRON,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Close the month before, on the 5th at 06:00 UTC.",
+    description="Close the month before, on the 5th at 06:00 UTC. Turn it on instead of"
+    " bill_deliveries if months are to be closed on a date, or in addition.",
 )
 def monthly_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Request the month that ended before the tick."""
@@ -39,7 +40,8 @@ def monthly_close_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunReque
     cron_schedule=REFRESH_CRON,
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Refresh the open month every day at 07:00 UTC, without publishing it.",
+    description="Refresh the open month every day at 07:00 UTC, without publishing it. Not"
+    " needed if bill_deliveries is on, which does it whenever AWS delivers.",
 )
 def daily_refresh_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Request the month that the tick lies in."""

@@ -80,6 +80,7 @@ def as_check_result(
         failed or rows, key=lambda row: abs(row.residual_usd or Decimal(0)), default=None
     )
     said = "; ".join(control.finding for control in failed)
+    has_money = any(_has_money(row) for row in rows)
     return dg.AssetCheckResult(
         check_name=rule.name,
         asset_key=CLOSE_CONTROLS,
@@ -91,11 +92,17 @@ def as_check_result(
         ),
         description=said if rows else "The control has no row, so it did not run.",
         metadata={
-            **({**_texts(worst), "evidence": worst.evidence or ""} if worst else {}),
-            **({"controls": _table(rows)} if rows else {}),
+            **(_texts(worst) if worst and has_money else {}),
+            **({"evidence": worst.evidence or ""} if worst else {}),
+            **({"controls": _table(rows, has_money)} if rows else {}),
             "what_to_do": rule.what_to_do,
         },
     )
+
+
+def _has_money(control: Control) -> bool:
+    """Whether a row has amounts; where all are zero, it counts something else."""
+    return any((control.expected_usd, control.actual_usd, control.residual_usd))
 
 
 def _texts(control: Control) -> dict[str, str]:
@@ -108,9 +115,10 @@ def _texts(control: Control) -> dict[str, str]:
     return {name: exact(usd) for name, usd in amounts.items() if usd is not None}
 
 
-def _table(rows: Sequence[Control]) -> dg.TableMetadataValue:
+def _table(rows: Sequence[Control], has_money: bool) -> dg.TableMetadataValue:
     """Every row in its figures; evidence would not leave them the width that they need."""
-    empty = dict.fromkeys(("expected_usd", "actual_usd", "residual_usd"), "")
+    amounts = ("expected_usd", "actual_usd", "residual_usd") if has_money else ()
+    empty = dict.fromkeys(amounts, "")
     return dg.MetadataValue.table(
         [
             dg.TableRecord(
@@ -119,7 +127,7 @@ def _table(rows: Sequence[Control]) -> dg.TableMetadataValue:
                     "basis": control.cost_basis or "",
                     "is_passed": control.is_passed,
                     **empty,
-                    **_texts(control),
+                    **(_texts(control) if has_money else {}),
                 }
             )
             for control in rows

@@ -126,18 +126,24 @@ def chart(overview: Overview) -> Metadata:
 
 
 def controls(rows: Sequence[Control]) -> Metadata:
-    """How many controls passed, and what those say that did not."""
+    """How many controls passed, and what those say that did not.
+
+    A warning is none of those that failed: a month is published with it.
+    """
     names = {row.control for row in rows}
     failed = [row for row in rows if not row.is_passed]
+    warned = {row.control for row in failed if row.severity == "warning"}
     passed = len(names) - len({row.control for row in failed})
-    found: Metadata = {
-        "controls_passed": dg.MetadataValue.text(f"{passed} of {len(names)}"),
-    }
-    if failed:
-        found["controls_failed"] = dg.MetadataValue.md(
-            "\n".join(
-                f"- **{plain(one.control)}** ({one.severity}): {plain(one.finding)}"
-                for one in failed
-            )
-        )
+    told = f"{passed} of {len(names)}"
+    if warned:
+        told += f", {len(warned)} warning{'s' if len(warned) > 1 else ''}"
+    found: Metadata = {"controls_passed": dg.MetadataValue.text(told)}
+    for key, severity in (("controls_failed", "blocking"), ("warnings", "warning")):
+        lines = [
+            f"- **{plain(one.control)}**: {plain(one.finding)}"
+            for one in failed
+            if one.severity == severity
+        ]
+        if lines:
+            found[key] = dg.MetadataValue.md("\n".join(lines))
     return found

@@ -78,6 +78,20 @@ def test_a_failed_warning_is_shown_and_lets_the_month_through(world: ClosedWorld
     assert "payer 111122223333, amortized" in (shown.description or "")
 
 
+def test_a_control_that_counts_no_money_shows_none(world: ClosedWorld) -> None:
+    world.sql(
+        "update fct_close_controls set expected_usd = 0, actual_usd = 0, residual_usd = 0,"
+        " evidence = '3 files' where control = 'deliveries_were_read_whole'"
+    )
+    told = evaluations(run(world))
+    counted = told["deliveries_were_read_whole"].metadata
+    assert set(counted) == {"evidence", "controls", "what_to_do"}
+    assert set(counted["controls"].records[0].data) == {"payer", "basis", "is_passed"}
+    billed = told["every_billed_dollar_lands_once"].metadata
+    assert billed["expected_usd"].value == billed["actual_usd"].value
+    assert "expected_usd" in billed["controls"].records[0].data
+
+
 def test_a_control_without_a_row_fails_its_check(world: ClosedWorld) -> None:
     world.sql("delete from fct_close_controls where control = 'every_node_hour_adds_up'")
     result = run(world)

@@ -105,11 +105,26 @@ def test_a_name_is_shown_as_it_is_in_a_table_of_markdown(name: str) -> None:
 @pytest.mark.parametrize("name", NASTY)
 def test_a_name_is_shown_as_it_is_in_a_finding(name: str) -> None:
     row = Control("control", None, None, None, None, None, False, "warning", name)
-    tokens = GITHUB.parse(str(controls([row])["controls_failed"].value))
+    tokens = GITHUB.parse(str(controls([row])["warnings"].value))
     (line,) = [token for token in tokens if token.children]
     assert name in row.finding
     # What is before is our own, and bold.
-    assert shown(line).endswith(f" (warning): {row.finding}")
+    assert shown(line).endswith(f": {row.finding}")
+
+
+def test_a_warning_is_none_of_the_controls_that_failed() -> None:
+    rows = [
+        Control("a", None, None, None, None, None, True, "blocking", "fine"),
+        Control("b", None, None, None, None, None, False, "warning", "look at it"),
+    ]
+    told = controls(rows)
+    assert set(told) == {"controls_passed", "warnings"}
+    assert told["controls_passed"].value == "1 of 2, 1 warning"
+    broken = Control("c", None, None, None, None, None, False, "blocking", "broken")
+    told = controls([*rows, broken])
+    assert told["controls_passed"].value == "1 of 3, 1 warning"
+    assert "broken" in str(told["controls_failed"].value)
+    assert "broken" not in str(told["warnings"].value)
 
 
 def shown(cell: Token) -> str:
