@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 import yaml
 
-from orchestration.close.catalogue import catalogue
+from orchestration.close.catalogue import Severity, catalogue
 from orchestration.engines.spark import session
 from orchestration.inventory.owners import OWNER_LABELS
 from orchestration.lake.schemas import BASES, BILL_MONEY_COLUMNS, RESOURCES
 from orchestration.lake.settings import DBT_PROJECT_DIR, METHODS, Settings
+from orchestration.split.unallocated import REASONS
 
 VOCABULARY = (DBT_PROJECT_DIR / "macros" / "vocabulary.sql").read_text()
 
@@ -77,4 +79,33 @@ def test_spark_in_this_process_is_the_same_for_dbt_and_for_the_split():
         # dbt has all cores by itself, and sends no rows to Python.
         "spark.master",
         "spark.sql.execution.arrow.maxRecordsPerBatch",
+    }
+
+
+def accepted(model: str) -> dict[str, tuple[str, ...]]:
+    """Values that dbt accepts in the columns of a mart."""
+    found = {}
+    for path in (DBT_PROJECT_DIR / "models" / "marts").rglob("*.yml"):
+        for one in yaml.safe_load(path.read_text()).get("models", ()):
+            if one["name"] != model:
+                continue
+            for column in one["columns"]:
+                for test in column.get("data_tests", ()):
+                    values = test["accepted_values"]["arguments"]["values"]
+                    found[column["name"]] = tuple(values)
+    return found
+
+
+def test_dbt_accepts_in_a_mart_what_the_code_writes_and_nothing_else():
+    remainder = DBT_PROJECT_DIR / "models/intermediate/remainder"
+    grouped = (remainder / "int_bill_remainder__grouped.sql").read_text()
+    cases = re.search(r"categorized as \((.*?)end as category", grouped, re.DOTALL)
+    assert cases is not None
+    categories = re.findall(r"(?:then|else) '(\w+)'", cases[1])
+    assert accepted("fct_bill_remainder") == {"category": tuple(categories)}
+    assert accepted("fct_unallocated") == {"resource": RESOURCES, "reason": REASONS}
+    assert accepted("rpt_month_totals") == {"cost_basis": BASES}
+    assert accepted("fct_close_controls") == {
+        "cost_basis": BASES,
+        "severity": get_args(Severity),
     }

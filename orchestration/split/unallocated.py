@@ -25,7 +25,8 @@ UNCLAIMED = "unclaimed"
 HOST_UNUSED = "host_unused"
 """It is no instance, but what no instance takes of a Dedicated Host."""
 
-_REASONS = pa.array([NO_PODS, UNCLAIMED, HOST_UNUSED])
+REASONS = (NO_PODS, UNCLAIMED, HOST_UNUSED)
+_REASONS = pa.array(REASONS)
 _HOST = "h-"
 """How the id of a Dedicated Host begins; an instance's begins with ``i-``."""
 
