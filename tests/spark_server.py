@@ -157,7 +157,7 @@ def running_spark_server(folder: Path) -> Iterator[SparkServer]:
 
 
 def _wait_until_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(900):
+    for _ in range(3000):
         if server.poll() is not None:
             break
         try:

@@ -195,7 +195,9 @@ def hosts_and_clusters(folder: Path, layout: str = "cur2") -> Settings:
     )
 
 
-@pytest.fixture(scope="module", params=["cur2", "legacy"])
+@pytest.fixture(
+    scope="module", params=["cur2", pytest.param("legacy", marks=pytest.mark.slow)]
+)
 def closed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Closed:

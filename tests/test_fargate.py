@@ -172,7 +172,9 @@ def close(
     return close_month(OCTOBER, settings, lambda _: None)
 
 
-@pytest.fixture(scope="module", params=["cur2", "legacy"])
+@pytest.fixture(
+    scope="module", params=["cur2", pytest.param("legacy", marks=pytest.mark.slow)]
+)
 def closed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Publication:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from orchestration.lake.settings import Settings
 from tests.browser.deployment import CHROMIUM, FLAGS, serve
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=180_000)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     with browser.new_context(viewport={"width": 1600, "height": 1000}) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         yield page
 
 

@@ -79,7 +79,7 @@ def _wait_until_it_answers(
     address: str, server: subprocess.Popen[bytes], log: Path
 ) -> None:
     query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
-    for _ in range(600):
+    for _ in range(1800):
         if server.poll() is not None:
             break
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):

@@ -613,9 +613,9 @@ class TestAccidents:
         )
         with only_writer(world.settings.published, world.month, world.progress.append):
             other.start()
-            assert waits.wait(timeout=30)
+            assert waits.wait(timeout=120)
             assert not revisions(world.settings.published, world.month)
-        other.join(timeout=30)
+        other.join(timeout=120)
         assert [one.revision for one in done] == [1]
 
 
@@ -655,5 +655,5 @@ def kill_while_publishing(world: ClosedWorld) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     process.stdout.close()

@@ -22,7 +22,7 @@ from orchestration.inventory.gaps import GAPS
 from tests.collector.objects import HOUR, T0, node
 from tests.collector.server import NODES, Cluster, serve, write_kubeconfig
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 """Until a test gives up; nothing waits so long but on a machine that stands still."""
 
 

@@ -67,7 +67,7 @@ def serving(lines: Iterable[str], folder: Path) -> Iterator[str]:
 
 
 def _wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
+    for _ in range(1200):
         if server.poll() is not None:
             break
         try:
