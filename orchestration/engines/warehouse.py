@@ -1,7 +1,7 @@
 """Reading the warehouse without ever writing to it, and Parquet files as they are.
 
-Holds the one way in which this room opens the DuckDB file that dbt fills, and the one in
-which it reads Parquet. Queries stand where their answers are used.
+Holds the one way in which the DuckDB file that dbt fills is opened for reading, and the
+one in which published Parquet is read. Queries stand where their answers are used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The warehouse, opened for reading while the split runs.
 
-Holds the opening only, and what a failure to open means to a user. dbt is the one writer.
+Holds only what it means to a user that a model is not there yet.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.engines.duckdb import quote
+from orchestration.engines import warehouse
 from orchestration.lake.errors import PodledgerError
-from orchestration.lake.settings import duckdb_memory
 
 
 @contextmanager
 def open_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse read-only, with the memory set and the disk to spill to.
+    """Open the warehouse read-only.
 
     Args:
         path: The DuckDB file that dbt wrote.
@@ -27,20 +26,10 @@ def open_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         PodledgerError: It is not there or is held by a writer, or lacks a model.
     """
     try:
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.IOException as error:
-        raise PodledgerError(
-            f"The warehouse {path} cannot be opened for reading: {error}. End other"
-            " programs that hold the file, and close the month from its beginning"
-            " (podledger close)."
-        ) from error
-    try:
-        connection.execute(f"set memory_limit = {quote(duckdb_memory())}")
-        yield connection
+        with warehouse.open_warehouse(path) as connection:
+            yield connection
     except duckdb.CatalogException as error:
         raise PodledgerError(
             f"The warehouse {path} lacks a model that the split reads: {error}. Build the"
             " models of the month first (podledger close)."
         ) from error
-    finally:
-        connection.close()

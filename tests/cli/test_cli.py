@@ -20,7 +20,7 @@ from orchestration.cli import console
 from orchestration.close.catalogue import controls_of
 from orchestration.close.publish import publish
 from orchestration.lake.months import Month
-from orchestration.lake.settings import PROJECT_DIR, Settings
+from orchestration.lake.settings import METHODS, PROJECT_DIR, Settings
 from orchestration.ledger.provenance import code_version
 from tests.close.conftest import BILL, ClosedWorld, build_world
 from tests.ec2_server import CLOSED_ROLE, OWN, Ec2, running_ec2
@@ -98,6 +98,12 @@ def test_the_help_of_every_command_ends_in_an_example(
 ) -> None:
     words = " ".join(podledger(*command, "--help").out.split())
     assert f"Example: podledger {' '.join(command)}" in words
+
+
+def test_the_help_of_the_close_names_every_version_of_the_split(podledger: Run) -> None:
+    assert f"--method {'|'.join(map(str, METHODS))}" in " ".join(
+        podledger("close", "--help").out.replace("│", " ").split()
+    )
 
 
 def test_help_answers_without_loading_what_works() -> None:

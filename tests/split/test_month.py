@@ -273,7 +273,7 @@ def test_a_warehouse_that_is_not_there_is_told_in_a_paragraph(
 ) -> None:
     world.write([make.node_hour()], [make.pod_hour()])
     world.warehouse.unlink()
-    with pytest.raises(PodledgerError, match="cannot be opened for reading"):
+    with pytest.raises(PodledgerError, match="There is no warehouse at"):
         world.split()
 
 
