@@ -20,6 +20,9 @@ import pytest
 
 EXECUTORS = 2
 
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For a JVM of some minutes: compiling its code for speed takes longer than the queries."""
+
 
 @dataclass(frozen=True)
 class SparkServer:
@@ -117,6 +120,10 @@ def running_spark_server(folder: Path) -> Iterator[SparkServer]:
         "spark.ui.enabled": "false",
         "spark.driver.memory": "768m",
         "spark.executor.memory": "512m",
+        "spark.driver.extraJavaOptions": _SHORT_LIVED,
+        "spark.executor.extraJavaOptions": _SHORT_LIVED,
+        # Of tables of a few rows; Spark's own 200 are for large ones.
+        "spark.sql.shuffle.partitions": 4,
         "spark.sql.warehouse.dir": folder / "warehouse",
     }
     with (folder / "log").open("wb") as log:
