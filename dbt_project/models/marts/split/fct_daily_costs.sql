@@ -2,87 +2,14 @@
 
 {%- set keys = [
     'payer_account_id', 'usage_account_id', 'region_code', 'cluster_name', 'namespace',
-    'workload_type', 'workload_name', 'deployment',
+    'workload_type', 'workload_name', 'deployment', 'labels',
 ] %}
 
 with
 
-pod_costs as (
+daily as (
 
-    select * from {{ source('split', 'pod_costs') }}
-
-),
-
-node_pools as (
-
-    select * from {{ ref('int_nodes__pooled') }}
-
-),
-
-owned as (
-
-    select * from {{ ref('int_pods__owned') }}
-
-),
-
-dated as (
-
-    select
-        pod_costs.*,
-        pod_costs.usage_hour::date as usage_date,
-        node_pools.node_pool
-    from pod_costs
-    left join node_pools
-        on
-            pod_costs.billing_month = node_pools.billing_month
-            and pod_costs.instance_id = node_pools.instance_id
-
-),
-
--- A pod's own label is its own word; where it has none, its owner's entry speaks.
-labelled as (
-
-    select
-        dated.*,
-        {% for name in chosen_labels() -%}
-        coalesce(
-            nullif({{ label('dated.labels', name) }}, ''),
-            {{ 'owned.owned_' ~ name if name in owner_labels() else 'null' }}
-        ) as label_{{ loop.index }}{{ ',' if not loop.last }}
-        {% endfor %}
-    from dated
-    left join owned
-        on
-            dated.billing_month = owned.billing_month
-            and dated.usage_date = owned.usage_date
-            and {{ same('dated.cluster_name', 'owned.cluster_name') }}
-            and {{ same('dated.namespace', 'owned.namespace') }}
-            and {{ same('dated.workload_type', 'owned.workload_type') }}
-            and {{ same('dated.workload_name', 'owned.workload_name') }}
-            and {{ same('dated.labels', 'owned.labels') }}
-            and {{ same('dated.node_pool', 'owned.node_pool') }}
-
-),
-
-summed as (
-
-    select
-        billing_month,
-        usage_date,
-        {% for key in keys %}{{ key }},
-        {% endfor -%}
-        {% for name in chosen_labels() %}label_{{ loop.index }},
-        {% endfor -%}
-        {{ summed_hours() }}
-        {{ summed_pod_money() }}
-    from labelled
-    group by
-        billing_month,
-        usage_date,
-        {% for key in keys %}{{ key }}{{ ',' if not loop.last or chosen_labels() }}
-        {% endfor -%}
-        {% for name in chosen_labels() %}label_{{ loop.index }}{{ ',' if not loop.last }}
-        {% endfor %}
+    select * from {{ ref('int_pod_costs__daily') }}
 
 ),
 
@@ -93,15 +20,16 @@ final as (
         usage_date,
         {% for key in keys %}{{ key }},
         {% endfor -%}
-        {{ chosen_label_map() }} as labels, -- noqa: PRS
-        {% for column in resource_hours() %}{{ column }},
+        {% for column in resource_hours() -%}
+        {{ nearest_double('sum(' ~ column ~ ')') }} as {{ column }},
         {% endfor -%}
-        {% for basis in bases() -%}
-        {{ basis }}_split_usd,
-        {{ basis }}_unused_usd,
-        {{ basis }}_total_usd{{ ',' if not loop.last }}
+        {{ summed_pod_money() }}
+    from daily
+    group by
+        billing_month,
+        usage_date,
+        {% for key in keys %}{{ key }}{{ ',' if not loop.last }}
         {% endfor %}
-    from summed
 
 )
 

@@ -1,0 +1,224 @@
+with
+
+pods as (
+
+    select * from {{ ref('int_pod_costs__daily') }}
+
+),
+
+unallocated_costs as (
+
+    select * from {{ source('split', 'unallocated_costs') }}
+
+),
+
+remainder as (
+
+    select * from {{ ref('int_bill_remainder__grouped') }}
+
+),
+
+node_pools as (
+
+    select * from {{ ref('int_nodes__pooled') }}
+
+),
+
+owned as (
+
+    select * from {{ ref('int_node_pools__owned') }}
+
+),
+
+unallocated as (
+
+    select
+        unallocated_costs.billing_month,
+        unallocated_costs.usage_hour::date as usage_date,
+        unallocated_costs.payer_account_id,
+        unallocated_costs.usage_account_id,
+        unallocated_costs.region_code,
+        unallocated_costs.cluster_name,
+        node_pools.node_pool,
+        {{ 'unallocated_costs.instance_id' if keeps_nodes() else 'null::varchar' }}
+            as instance_id,
+        unallocated_costs.resource,
+        unallocated_costs.reason,
+        {% for basis in bases() -%}
+        sum(unallocated_costs.{{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from unallocated_costs
+    left join node_pools
+        on
+            unallocated_costs.billing_month = node_pools.billing_month
+            and unallocated_costs.instance_id = node_pools.instance_id
+    group by
+        unallocated_costs.billing_month,
+        unallocated_costs.usage_hour::date,
+        unallocated_costs.payer_account_id,
+        unallocated_costs.usage_account_id,
+        unallocated_costs.region_code,
+        unallocated_costs.cluster_name,
+        node_pools.node_pool,
+        {% if keeps_nodes() -%}
+        unallocated_costs.instance_id,
+        {% endif -%}
+        unallocated_costs.resource,
+        unallocated_costs.reason
+
+),
+
+hinted as (
+
+    select
+        *,
+        {% for name in chosen_labels() -%}
+        {{ hinted('owner_hint', name) }} as label_{{ loop.index }}
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from remainder
+
+),
+
+-- A row for each resource: what nobody used is shared by the cost of the same resource.
+costs as (
+
+    {% for resource in pod_resources() -%}
+    select
+        billing_month,
+        usage_date,
+        case when is_fargate then 'pod' else 'split' end as origin,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        namespace,
+        workload_type,
+        workload_name,
+        deployment,
+        labels,
+        {{ no_tags() }} as owner_labels,
+        node_pool,
+        instance_id,
+        '{{ resource }}' as resource,
+        null::varchar as reason,
+        null::varchar as category,
+        null::varchar as line_type,
+        {{ resource }}_allocated_hours as allocated_hours,
+        {% for basis in bases() -%}
+        {{ resource }}_{{ basis }}_split_usd as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from pods
+    {% if resource == 'storage' -%}
+    where is_fargate
+    {% endif -%}
+    union all
+    {% endfor -%}
+    {% for resource in resources() -%}
+    select
+        pods.billing_month,
+        pods.usage_date,
+        'unused' as origin,
+        pods.payer_account_id,
+        pods.usage_account_id,
+        pods.region_code,
+        pods.cluster_name,
+        pods.namespace,
+        pods.workload_type,
+        pods.workload_name,
+        pods.deployment,
+        pods.labels,
+        {{ owner_label_map('owned.owned_') }} as owner_labels, -- noqa: PRS
+        pods.node_pool,
+        pods.instance_id,
+        '{{ resource }}' as resource,
+        null::varchar as reason,
+        null::varchar as category,
+        null::varchar as line_type,
+        null::decimal(38, 12) as allocated_hours,
+        {% for basis in bases() -%}
+        pods.{{ resource }}_{{ basis }}_unused_usd as {{ basis }}_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from pods
+    left join owned
+        on
+            pods.billing_month = owned.billing_month
+            and pods.usage_date = owned.usage_date
+            and {{ same('pods.cluster_name', 'owned.cluster_name') }}
+            and pods.node_pool = owned.node_pool
+    union all
+    {% endfor -%}
+    select
+        unallocated.billing_month,
+        unallocated.usage_date,
+        'unallocated' as origin,
+        unallocated.payer_account_id,
+        unallocated.usage_account_id,
+        unallocated.region_code,
+        unallocated.cluster_name,
+        null::varchar as namespace,
+        null::varchar as workload_type,
+        null::varchar as workload_name,
+        null::varchar as deployment,
+        {{ owner_label_map('owned.owned_') }} as labels, -- noqa: PRS
+        {{ owner_label_map('owned.owned_') }} as owner_labels, -- noqa: PRS
+        unallocated.node_pool,
+        unallocated.instance_id,
+        unallocated.resource,
+        unallocated.reason,
+        null::varchar as category,
+        null::varchar as line_type,
+        null::decimal(38, 12) as allocated_hours,
+        {% for basis in bases() -%}
+        unallocated.{{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from unallocated
+    left join owned
+        on
+            unallocated.billing_month = owned.billing_month
+            and unallocated.usage_date = owned.usage_date
+            and {{ same('unallocated.cluster_name', 'owned.cluster_name') }}
+            and unallocated.node_pool = owned.node_pool
+    union all
+    select
+        billing_month,
+        usage_date,
+        'remainder' as origin,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        namespace,
+        null::varchar as workload_type,
+        null::varchar as workload_name,
+        null::varchar as deployment,
+        {{ chosen_label_map() }} as labels, -- noqa: PRS
+        {{ chosen_label_map() }} as owner_labels, -- noqa: PRS
+        null::varchar as node_pool,
+        null::varchar as instance_id,
+        null::varchar as resource,
+        null::varchar as reason,
+        category,
+        line_type,
+        null::decimal(38, 12) as allocated_hours,
+        {% for basis in bases() -%}
+        {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from hinted
+
+),
+
+-- What has no cost in any basis moves nothing; null is unknown, and not nothing.
+final as (
+
+    select *
+    from costs
+    where
+        {% for basis in bases() -%}
+        {{ basis }}_usd <> 0{{ ' or' if not loop.last }}
+        {% endfor %}
+)
+
+select * from final
