@@ -20,6 +20,7 @@ from orchestration.close.assets import close_models, published_month
 from orchestration.close.checks import close_checks
 from orchestration.close.presence import Presence
 from orchestration.close.turns import taking_turns
+from orchestration.distribution.assets import charges, cost_models, policy
 from orchestration.engines.dbt.in_process import dbt_resource
 from orchestration.inventory.assets import inventory, ownership
 from orchestration.lake.inputs import InputsOfMonth
@@ -66,6 +67,9 @@ defs = dg.Definitions(
         node_hour_models,
         accelerator_equivalents,
         pod_costs,
+        policy,
+        cost_models,
+        charges,
         close_models,
         published_month,
     ],

@@ -135,9 +135,3 @@
         'split_line_item_public_on_demand_unused_cost',
     ]) }}
 {%- endmacro %}
-
-{# Whether costs before distribution tell nodes apart: only where a rule of the policy asks
-   for them, since there are as many rows as pods a day then. #}
-{% macro keeps_nodes() -%}
-    {{ return(env_var('PODLEDGER_KEEPS_NODES', 'false') == 'true') }}
-{%- endmacro %}

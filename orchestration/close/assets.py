@@ -29,6 +29,7 @@ MARTS = [
         "fct_unallocated",
         "fct_bill_remainder",
         "fct_daily_costs",
+        "fct_charges",
         "fct_close_controls",
         "rpt_month_by_namespace",
         "rpt_month_by_workload",
@@ -44,8 +45,7 @@ SHOWN = frozenset(name for key in MARTS for name in key.path)
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="fqn:podledger.intermediate.claims fqn:podledger.intermediate.proofs"
-    " fqn:podledger.intermediate.remainder fqn:podledger.marts",
+    select="fqn:podledger.intermediate.proofs fqn:podledger.marts",
     name="close_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,
@@ -57,7 +57,7 @@ def close_models(
     dbt: DbtCliResource,
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[Any]:
-    """From pod costs to statements, roll-ups and controls."""
+    """From pod costs and charges to marts, roll-ups and controls."""
     month = month_of(context)
     yield from build_models(
         context,

@@ -53,6 +53,7 @@ from orchestration.ledger.reproductions import note_reproduction, reproductions
 from orchestration.ledger.tables import (
     BASIS_COLUMNS,
     CHARGEBACK,
+    CHARGES,
     REMAINDER,
     SCAD,
     SCAD_SPLIT_COLUMNS,
@@ -209,6 +210,7 @@ def _add(
             ownership_sha256=made_from.ownership_sha256,
             reservations_sha256=made_from.reservations_sha256,
             capacity_block_fees_sha256=made_from.capacity_block_fees_sha256,
+            policy=made_from.policy,
             deliveries=made_from.deliveries,
             inventory=made_from.inventory,
             row_counts={name: tally.row_count for name, tally in tallies.items()},
@@ -386,6 +388,7 @@ def _require_totals(tallies: Mapping[str, Tally], laws: Laws, month: Month) -> N
         },
         UNALLOCATED.name: {c: (b, totals[b].unallocated) for c, b in BASIS_COLUMNS.items()},
         REMAINDER.name: {c: (b, totals[b].remainder) for c, b in BASIS_COLUMNS.items()},
+        CHARGES.name: {c: (b, totals[b].bill) for c, b in BASIS_COLUMNS.items()},
         CHARGEBACK.name: {
             f"{basis}_{part}_usd": (basis, amount)
             for basis, law in totals.items()

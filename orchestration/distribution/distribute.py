@@ -23,10 +23,10 @@ from orchestration.distribution.statements import (
     script_of,
     weight_units,
 )
-from orchestration.duck import quote
-from orchestration.errors import PodledgerError
-from orchestration.months import Month
-from orchestration.schemas import BASES, UNIT_DIGITS
+from orchestration.engines.duckdb import quote
+from orchestration.lake.errors import PodledgerError
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES, UNIT_DIGITS
 
 COSTS = "int_costs__undistributed"
 """The model that is distributed, in the warehouse."""
@@ -211,34 +211,35 @@ def _finish(
     sums = ", ".join(f"sum({units})" for units in UNITS)
     connection.execute(f"""
         insert into charges
-        select usage_date, {', '.join(WHOM)}, 'direct', origin, null, null, null, part,
+        select usage_date, {", ".join(WHOM)}, 'direct', origin, null, null, null, part,
             null, {sums}
         from left_over where origin in ('split', 'pod') group by all
     """)
     connection.execute(f"""
         insert into charges
-        select case when origin <> 'remainder' then usage_date end, {', '.join(WHOM[:4])},
+        select case when origin <> 'remainder' then usage_date end, {", ".join(WHOM[:4])},
             {nobody}, 'unassigned', origin, {DETAIL}, null, coalesce(why, 'no_rule'), part,
             null, {sums}
         from left_over where origin not in ('split', 'pod') group by all
     """)
-    names = ", ".join(
-        f"({one.number}, {_text(one.rule.name)}, {_text(one.rule.key)},"
-        f" {str(one.rule.across_payers).lower()}, {_text(one.text)})"
-        for one in scripts
-    ) or "(null, null, null, null, null)"
+    names = (
+        ", ".join(
+            f"({one.number}, {_text(one.rule.name)}, {_text(one.rule.key)},"
+            f" {str(one.rule.across_payers).lower()}, {_text(one.text)})"
+            for one in scripts
+        )
+        or "(null, null, null, null, null)"
+    )
     connection.execute(
         "create or replace temp table named as select * from (values"
         f" {names}) as named(rule_number, rule, key, across_payers, statements)"
         " where rule_number is not null"
     )
     some = " or ".join(f"{units} <> 0" for units in UNITS)
-    usd = ", ".join(
-        f"{_usd(f'sum({basis}_units)')} as {basis}_usd" for basis in BASES
-    )
+    usd = ", ".join(f"{_usd(f'sum({basis}_units)')} as {basis}_usd" for basis in BASES)
     connection.execute(f"""
         create or replace temp table distributed as
-        select charges.usage_date, {', '.join(WHOM)}, charge_type, origin, origin_detail,
+        select charges.usage_date, {", ".join(WHOM)}, charge_type, origin, origin_detail,
             named.rule, reason, rule_number, {usd}
         from charges left join named using (rule_number)
         where {some}

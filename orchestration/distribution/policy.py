@@ -266,7 +266,8 @@ class Rule(_Written):
             raise ValueError("across_payers is of share: what is given stays in its payer")
         if self.share and self.share.within == "all" and not self.across_payers:
             raise ValueError(
-                "within: all leaves the payer: add across_payers: true, or use within: payer"
+                "within: all leaves the payer: add across_payers: true, or use within:"
+                " payer"
             )
         if self.start and self.end and self.start >= self.end:
             raise ValueError(f"to {self.end} is not after from {self.start}")
@@ -311,8 +312,8 @@ def contradictions(rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
             if _takes_the_same(earlier, rule):
                 yield (
                     place,
-                    f"takes the same as rule {earlier.name!r}, which leaves nothing. To go on"
-                    " to a wider circle where nobody is found, write else: wider there",
+                    f"takes the same as rule {earlier.name!r}, which leaves nothing. To go"
+                    " on to a wider circle where nobody is found, write else: wider there",
                 )
             elif _is_circle(earlier, rule):
                 yield (

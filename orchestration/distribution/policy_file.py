@@ -6,6 +6,7 @@ Holds YAML with its lines. What a rule may say is in ``policy.py``.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,10 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orchestration.distribution.policy import Rule, contradictions
-from orchestration.errors import PodledgerError
+from orchestration.lake.errors import PodledgerError
 
 BUILT_IN = ("scad", "separate")
 """Policies that need no file."""
-
-DEFAULT = "separate"
 
 _BUILT_IN_FOLDER = Path(__file__).parent / "policies"
 _MOST_BYTES = 1_000_000
@@ -46,8 +45,12 @@ class Policy:
 
     @property
     def sha256(self) -> str:
-        """Digest of the text, in hex: the version of the policy."""
-        return digest_of(self.text)
+        """Digest of the rules, in hex: the version of the policy, whatever its comments."""
+        rules = [
+            rule.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            for rule in self.rules
+        ]
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
     @property
     def needs_nodes(self) -> bool:
@@ -55,11 +58,6 @@ class Policy:
         return any(
             rule.share is not None and "node" in rule.share.circles for rule in self.rules
         )
-
-
-def digest_of(text: str) -> str:
-    """Digest of a policy's text, in hex."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def built_in(name: str) -> Policy:
@@ -131,8 +129,8 @@ def parse_policy(
         lines.append(written.line)
         for label in sorted(rule.labels_used() - set(labels or rule.labels_used())):
             mistakes.append(
-                f"line {written.line}, rule {rule.name!r}: speaks of the label {label}, which"
-                f" PODLEDGER_LABELS ({', '.join(labels or ())}) does not keep"
+                f"line {written.line}, rule {rule.name!r}: speaks of the label {label},"
+                f" which PODLEDGER_LABELS ({', '.join(labels or ())}) does not keep"
             )
     mistakes += [
         f"line {lines[place]}, rule {rules[place].name!r}: {problem}"
@@ -146,8 +144,8 @@ def parse_policy(
         more = f" (and {len(mistakes) - _MISTAKES_TOLD} more)"
         raise PodledgerError(
             f"The policy {place} cannot be used: {'; '.join(mistakes[:_MISTAKES_TOLD])}"
-            f"{more if len(mistakes) > _MISTAKES_TOLD else ''}. Correct the file; nothing was"
-            " changed."
+            f"{more if len(mistakes) > _MISTAKES_TOLD else ''}. Correct the file; nothing"
+            " was changed."
         )
     return Policy(name, text, tuple(rules), tuple(lines))
 
@@ -181,8 +179,10 @@ def _rules(text: str, place: str, mistakes: list[str]) -> Iterator[_Written]:
         # Before anything is built: a few aliases of aliases are a memory full of lists.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1
-                mistakes.append(f"line {line}: uses an anchor or alias, which no rule needs")
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                mistakes.append(
+                    f"line {line}: uses an anchor or alias, which no rule needs"
+                )
                 return
         document = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -200,7 +200,9 @@ def _rules(text: str, place: str, mistakes: list[str]) -> Iterator[_Written]:
         lines: dict[tuple[str, ...], int] = {}
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.MappingNode):
-            mistakes.append(f"line {line}: is no rule, which has name, take, and give or share")
+            mistakes.append(
+                f"line {line}: is no rule, which has name, take, and give or share"
+            )
             continue
         found: list[str] = []
         value = _value(node, (), lines, found)

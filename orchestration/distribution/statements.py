@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestration.distribution.policy import WEIGHT_DIGITS, Give, Receivers, Rule, Share
-from orchestration.schemas import BASES
+from orchestration.lake.schemas import BASES
 
 UNITS = tuple(f"{basis}_units" for basis in BASES)
 
@@ -52,7 +52,7 @@ _CIRCLES: Mapping[str, str | None] = {
     "node_pool": "cluster_node_pool",
     "node": "instance_id",
 }
-"""Column that is alike in one circle; the payer is alike in all, unless a rule says other."""
+"""Column that is alike in one circle; the payer is, too, unless a rule crosses payers."""
 
 _COLUMNS: Mapping[str, str] = {
     "payer": "payer_account_id",
@@ -229,7 +229,11 @@ def _given(number: int, rule: Rule, matches: str) -> Iterator[str]:
 
 def _shared(number: int, rule: Rule, share: Share, matches: str) -> Iterator[str]:
     """What a rule spreads: each circle takes what the ones before it left."""
-    by_resource = share.by == "split_cost" and rule.take in ("unused", "unallocated", "idle")
+    by_resource = share.by == "split_cost" and rule.take in (
+        "unused",
+        "unallocated",
+        "idle",
+    )
     for circle in share.circles:
         # Where nobody in the circle has cost of the resource, all their cost counts.
         for of_resource in (True, False) if by_resource else (False,):
@@ -249,9 +253,7 @@ def _attempt(
         *(["resource"] if of_resource else []),
     ]
     grouped = list(
-        dict.fromkeys(
-            [*alike, "payer_account_id", "origin", "origin_detail", "part"]
-        )
+        dict.fromkeys([*alike, "payer_account_id", "origin", "origin_detail", "part"])
     )
     unnamed = [name for name in (column,) if name] or ["payer_account_id"]
     has_circle = "".join(f"\n        and {name} is not null" for name in unnamed)
@@ -378,7 +380,8 @@ def weight_units() -> str:
 
 def _border(units: str, weight: str, total: str) -> str:
     """Rounded to the nearest unit, halves away from zero: credits mirror charges."""
-    return f"sign({units})::hugeint * ((2 * abs({units}) * {weight} + {total}) // (2 * {total}))"
+    whole = f"(2 * abs({units}) * {weight} + {total}) // (2 * {total})"
+    return f"sign({units})::hugeint * ({whole})"
 
 
 def _apportioned(relation: str, within: str, order: str, weight: str) -> str:
@@ -421,7 +424,8 @@ within_units as (
     select facing.* exclude ({", ".join(UNITS)}),
         {", ".join(f"of_units.{units}" for units in UNITS)}
     from facing
-    inner join of_units on facing.group_id = of_units.group_id and facing.unit = of_units.unit
+    inner join of_units
+        on facing.group_id = of_units.group_id and facing.unit = of_units.unit
 ),
 parts as (
 {_apportioned("within_units", "group_id, unit", "who", "weight")}

@@ -18,6 +18,10 @@ BILLS_OWN_PODS = "scad://bill"
 """In ``PODLEDGER_PODS``: the split rows of AWS in the bill itself, at all of its roots."""
 
 
+DEFAULT_POLICY = "separate"
+"""Idle capacity stands apart: what AWS's rule would put on whoever was there."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Roots of the bill exports and of the pod inventories of one month.
@@ -28,6 +32,7 @@ class Inputs:
         is_sample: Whether they are the sample month's.
         capacity_blocks: File of the Capacity Blocks that people described, if any.
         reservations: Folder of what EC2 was asked about reservations, if any.
+        policy: By which the month is distributed: a file, or the name of a built-in one.
     """
 
     bill_roots: tuple[str, ...]
@@ -35,6 +40,7 @@ class Inputs:
     is_sample: bool
     capacity_blocks: Path | None = None
     reservations: Path | None = None
+    policy: str = DEFAULT_POLICY
 
 
 InputsOfMonth = Callable[[Month], Inputs]
@@ -55,6 +61,7 @@ def configured_inputs(settings: Settings) -> Inputs | None:
             is_sample=False,
             capacity_blocks=_capacity_blocks(settings),
             reservations=settings.reservations,
+            policy=_policy(settings),
         )
     if settings.bill or settings.pods:
         is_set, is_missing = (
@@ -81,6 +88,14 @@ def name_of_root(settings: Settings, root: str) -> str:
     if below_home.is_relative_to(settings.home):
         return below_home.relative_to(settings.home).as_posix()
     return root
+
+
+def _policy(settings: Settings) -> str:
+    """The chosen policy, else the usual file, which need not exist."""
+    if settings.policy:
+        return settings.policy
+    usual = settings.usual_policy
+    return str(usual) if usual.is_file() else DEFAULT_POLICY
 
 
 def _capacity_blocks(settings: Settings) -> Path | None:

@@ -361,3 +361,61 @@ UNALLOCATED_COSTS = pa.schema(
 """``unallocated_costs``: one row a node-hour's resource that no pod claims. ``reason``:
 ``no_pods`` (the node-hour has none), ``unclaimed`` (its pods claim none of it) or
 ``host_unused`` (of a Dedicated Host, whose id ``instance_id`` then is)."""
+
+LABELS = pa.map_(STRING, STRING)
+
+POLICY = pa.schema(
+    [
+        pa.field("name", STRING, nullable=False),
+        pa.field("sha256", STRING, nullable=False),
+        pa.field("text", STRING, nullable=False),
+        pa.field("needs_nodes", pa.bool_(), nullable=False),
+    ]
+)
+"""``policy``: the policy that a month is distributed by, as it was read. One row."""
+
+CHARGES = pa.schema(
+    [
+        pa.field("usage_date", pa.date32()),
+        *(
+            pa.field(name, STRING)
+            for name in (
+                "payer_account_id",
+                "usage_account_id",
+                "region_code",
+                "cluster_name",
+                "namespace",
+                "workload_type",
+                "workload_name",
+                "deployment",
+            )
+        ),
+        pa.field("labels", LABELS),
+        *(
+            pa.field(name, STRING)
+            for name in ("charge_type", "origin", "origin_detail", "rule", "reason")
+        ),
+        pa.field("rule_number", pa.int32()),
+        *(pa.field(f"{basis}_usd", MONEY) for basis in BASES),
+    ]
+)
+"""``charges``: one row a day, receiver, kind of charge, origin and rule, in one file."""
+
+CHARGE_RULES = pa.schema(
+    [
+        pa.field("rule_number", pa.int32()),
+        pa.field("rule", STRING),
+        pa.field("key", STRING),
+        pa.field("across_payers", pa.bool_()),
+        pa.field("payer_account_id", STRING),
+        pa.field("cost_count", pa.int64()),
+        *(
+            pa.field(f"{basis}_{part}_usd", MONEY)
+            for basis in BASES
+            for part in ("taken", "left")
+        ),
+        pa.field("statements", STRING),
+    ]
+)
+"""``charge_rules``: what each rule took of each payer, one row each; a rule that matched
+nothing has one without a payer. ``left`` is what it matched and found nobody for."""

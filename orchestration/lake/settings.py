@@ -139,6 +139,13 @@ class Settings(FirstMonth):
         " capacity reservations and Dedicated Hosts (docs/reservations.md).",
     )
 
+    policy: str = Field(
+        default="",
+        description="The distribution policy (docs/chargeback.md): a YAML file, or scad or"
+        " separate, which are built in. Empty: config/policy.yml if it exists, the sample's"
+        " own for the sample month, else separate.",
+    )
+
     wait: float = Field(
         default=60,
         ge=0,
@@ -183,6 +190,12 @@ class Settings(FirstMonth):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("policy", mode="after")
+    @classmethod
+    def _absolute_file(cls, value: str) -> str:
+        is_file = Path(value).suffix or "/" in value
+        return str(Path(value).expanduser().resolve()) if is_file else value
+
     @field_validator("method", mode="before")
     @classmethod
     def _method_number(cls, value: object) -> object:
@@ -194,6 +207,11 @@ class Settings(FirstMonth):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @property
+    def usual_policy(self) -> Path:
+        """Where a policy lies that nobody has to name."""
+        return PROJECT_DIR / "config" / "policy.yml"
 
     @property
     def remote(self) -> str | None:

@@ -33,6 +33,7 @@ _COMPARED = (
     "month",
     "method_version",
     "labels",
+    "policy",
     "row_counts",
     "totals",
     "missing_bases",

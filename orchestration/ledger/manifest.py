@@ -111,6 +111,14 @@ class MissingBasis(_Record):
         return f"{', '.join(self.exports)} has no {', '.join(self.columns)}"
 
 
+class AppliedPolicy(_Record):
+    """The policy that the month was distributed by; ``sha256`` is of its rules."""
+
+    name: str
+    sha256: str
+    text: str
+
+
 class Manifest(_Record):
     """One revision of one month: what it was made from, and what it holds.
 
@@ -119,7 +127,8 @@ class Manifest(_Record):
     ``ownership_sha256`` is that of the entries in force, whatever their file looks like;
     ``reservations_sha256`` that of the reservations and Dedicated Hosts, and
     ``capacity_block_fees_sha256`` that of the fees of Capacity Blocks, those of earlier
-    months included. Revisions that were published before these were known have neither.
+    months included. Revisions that were published before these were known have neither, and
+    those from before there was a policy have none.
     ``totals`` is over all payers, by cost basis: null where a payer's exports do not tell
     the basis, which ``missing_bases`` then names.
     """
@@ -135,6 +144,7 @@ class Manifest(_Record):
     ownership_sha256: str
     reservations_sha256: str | None = None
     capacity_block_fees_sha256: str | None = None
+    policy: AppliedPolicy | None = None
     deliveries: tuple[Delivery, ...]
     inventory: tuple[InventoryFile, ...]
     row_counts: dict[str, int]

@@ -1,8 +1,9 @@
 """What a month's figures were made from: deliveries, inventory, method and code.
 
-Holds the reading of ``raw/bill_files``, ``raw/inventory_files``, ``raw/ownership`` and what
-was bought ahead of time, the version of the code, and the fingerprint of all but the code:
-two closes with one fingerprint differ only if podledger changed what it makes of the same.
+Holds the reading of ``raw/bill_files``, ``raw/inventory_files``, ``raw/ownership``, the
+policy and what was bought ahead of time, the version of the code, and the fingerprint of
+all but the code: two closes with one fingerprint differ only if podledger changed what it
+makes of the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.settings import DBT_PROJECT_DIR, PROJECT_DIR
 from orchestration.ledger.manifest import (
+    AppliedPolicy,
     DeliveredFile,
     Delivery,
     InventoryFile,
@@ -52,6 +54,7 @@ class Provenance:
     ownership_sha256: str
     reservations_sha256: str
     capacity_block_fees_sha256: str
+    policy: AppliedPolicy | None
 
     @property
     def fingerprint(self) -> str:
@@ -92,6 +95,7 @@ def fingerprint_of(made_from: Provenance | Manifest) -> str:
         # Revisions from before these were read knew of none.
         "reservations": made_from.reservations_sha256 or nothing,
         "capacity_block_fees": made_from.capacity_block_fees_sha256 or nothing,
+        "policy": made_from.policy.sha256 if made_from.policy else nothing,
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -144,7 +148,14 @@ def read_provenance(
         capacity_block_fees_sha256=_digest_of(
             _rows(lake, "raw/capacity_block_fees", month)
         ),
+        policy=_policy(lake, month),
     )
+
+
+def _policy(lake: Lake, month: Month) -> AppliedPolicy | None:
+    for row in _rows(lake, "policy", month):
+        return AppliedPolicy(**{name: row[name] for name in AppliedPolicy.model_fields})
+    return None
 
 
 def _reserved(lake: Lake, month: Month) -> list[dict[str, Any]]:

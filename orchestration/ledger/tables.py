@@ -216,5 +216,51 @@ CHARGEBACK = PublishedTable(
 )
 """What pods cost a day, by whom and for what: the table that teams are charged by."""
 
-TABLES = (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CONTROLS)
+CHARGES = PublishedTable(
+    name="charges",
+    mart="fct_charges",
+    columns={
+        "usage_date": "DATE",
+        **dict.fromkeys(
+            (
+                "bill_payer_account_id",
+                "line_item_usage_account_id",
+                "product_region_code",
+                "cluster_name",
+                "namespace",
+                "workload_type",
+                "workload_name",
+                "deployment",
+            ),
+            "VARCHAR",
+        ),
+        "labels": "MAP(VARCHAR, VARCHAR)",
+        "charge_type": "VARCHAR",
+        "origin": "VARCHAR",
+        "origin_detail": "VARCHAR",
+        "rule": "VARCHAR",
+        **dict.fromkeys(BASIS_COLUMNS, _USD),
+        "reason": "VARCHAR",
+    },
+    order_by=(
+        "usage_date",
+        "bill_payer_account_id",
+        "line_item_usage_account_id",
+        "product_region_code",
+        "cluster_name",
+        "namespace",
+        "workload_type",
+        "workload_name",
+        "deployment",
+        "labels::varchar",
+        "charge_type",
+        "origin",
+        "origin_detail",
+        "rule",
+        "reason",
+    ),
+)
+"""The month distributed by its policy: who owes what, and what nobody does."""
+
+TABLES = (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CHARGES, CONTROLS)
 """Every table that a revision holds."""

@@ -19,6 +19,7 @@ from orchestration.lake.settings import DBT_PROJECT_DIR
 
 _MARK = "made-by.sha256"
 _BLOCKS = "capacity_blocks.csv"
+_POLICY = "policy.yml"
 _SOURCES = (
     Path(__file__).parent,
     # Prices and capacities are those of the catalogue.
@@ -32,11 +33,13 @@ class Sample:
 
     Attributes:
         capacity_blocks: What the Capacity Blocks of the month held, as a user writes it.
+        policy: How the month is distributed, as a user writes it.
     """
 
     bill_roots: tuple[Path, ...]
     pod_roots: tuple[Path, ...]
     capacity_blocks: Path
+    policy: Path
 
 
 def ensure_sample(home: Path, month: Month) -> Sample:
@@ -121,6 +124,7 @@ def write_sample(folder: Path, month: Month) -> Sample:
             )
         write_inventories(folder / "pods", world, place(world, catalogue), catalogue)
         write_capacity_blocks(folder / _BLOCKS, month)
+        shutil.copyfile(Path(__file__).parent / _POLICY, folder / _POLICY)
     except OSError as error:
         raise PodledgerError(
             f"The sample month cannot be written to {folder} ({error}). Make room there, or"
@@ -138,6 +142,7 @@ def _sample(folder: Path) -> Sample:
         bill_roots=_bill_roots(folder),
         pod_roots=tuple(folder / "pods" / name for name in ("atlas", "harbor", "lab")),
         capacity_blocks=folder / _BLOCKS,
+        policy=folder / _POLICY,
     )
 
 

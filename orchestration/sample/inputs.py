@@ -19,7 +19,9 @@ def resolve_inputs(settings: Settings, month: Month) -> Inputs:
         PodledgerError: Only one of bill and pods is set. A customer's bill split by the
             sample's pods, or the other way round, would add up and mean nothing.
     """
-    return configured_inputs(settings) or _of_sample(ensure_sample(settings.home, month))
+    return configured_inputs(settings) or _of_sample(
+        ensure_sample(settings.home, month), settings
+    )
 
 
 def find_inputs(settings: Settings, month: Month) -> Inputs | None:
@@ -31,13 +33,14 @@ def find_inputs(settings: Settings, month: Month) -> Inputs | None:
     if configured := configured_inputs(settings):
         return configured
     sample = find_sample(settings.home, month)
-    return _of_sample(sample) if sample else None
+    return _of_sample(sample, settings) if sample else None
 
 
-def _of_sample(sample: Sample) -> Inputs:
+def _of_sample(sample: Sample, settings: Settings) -> Inputs:
     return Inputs(
         tuple(str(root) for root in sample.bill_roots),
         tuple(str(root) for root in sample.pod_roots),
         is_sample=True,
         capacity_blocks=sample.capacity_blocks,
+        policy=settings.policy or str(sample.policy),
     )

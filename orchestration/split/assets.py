@@ -41,6 +41,7 @@ WEIGHED = [dg.AssetKey(f"int_node_hours__weighed_v{version}") for version in MET
     manifest=manifest_path(),
     select="resource_type:seed fqn:podledger.staging fqn:podledger.intermediate.node_hours"
     " fqn:podledger.intermediate.fargate",
+    exclude="fqn:podledger.staging.org.stg_org__policy",
     name="node_hour_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,

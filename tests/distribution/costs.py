@@ -15,9 +15,9 @@ import duckdb
 
 from orchestration.distribution.distribute import distribute
 from orchestration.distribution.policy_file import Policy, parse_policy
-from orchestration.duck import connect
-from orchestration.months import Month
-from orchestration.schemas import BASES
+from orchestration.engines.duckdb import connect
+from orchestration.lake.months import Month
+from orchestration.lake.schemas import BASES
 
 MONTH = Month.parse("2026-10")
 DAY = dt.date(2026, 10, 7)
@@ -125,7 +125,10 @@ def unused(namespace: str, usd: Any, **more: Any) -> Cost:
 
 def rest(category: str, usd: Any, **more: Any) -> Cost:
     return Cost(
-        "remainder", usd, category=category, **{"resource": None, "line_type": "Fee", **more}
+        "remainder",
+        usd,
+        category=category,
+        **{"resource": None, "line_type": "Fee", **more},
     )
 
 
@@ -181,12 +184,10 @@ def charges_of(costs: Sequence[Cost], rules: str | Policy) -> list[Charge]:
 def read_charges(connection: duckdb.DuckDBPyConnection) -> list[Charge]:
     money = ", ".join(f"{basis}_usd" for basis in BASES)
     rows = connection.execute(
-        "select usage_date, payer_account_id, namespace, workload_name, labels, charge_type,"
-        f" origin, origin_detail, rule, reason, {money} from distributed"
+        "select usage_date, payer_account_id, namespace, workload_name, labels,"
+        f" charge_type, origin, origin_detail, rule, reason, {money} from distributed"
     ).fetchall()
-    return [
-        Charge(*row[:10], usd=dict(zip(BASES, row[10:], strict=True))) for row in rows
-    ]
+    return [Charge(*row[:10], usd=dict(zip(BASES, row[10:], strict=True))) for row in rows]
 
 
 def by_team(charges: Sequence[Charge]) -> dict[str | None, Decimal]:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from tests.distribution.costs import Cost, by_team, charges_of, idle, pod, rest
+from tests.distribution.costs import Cost, by_team, charges_of, pod, rest
 
 UNIT = Decimal("0.0000000001")
 

@@ -13,7 +13,7 @@ import dagster as dg
 from orchestration.definitions import defs
 
 SNAPSHOT = Path(__file__).with_name("graph.txt")
-GROUPS = ("bill", "inventory", "split", "close")
+GROUPS = ("bill", "inventory", "split", "distribution", "close")
 """In the order of the flow."""
 
 

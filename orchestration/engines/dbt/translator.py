@@ -60,6 +60,9 @@ class Translator(DagsterDbtTranslator):
 _ROOMS = {
     "models/staging/cur": "bill",
     "models/staging/k8s": "inventory",
+    "models/staging/org/stg_org__policy": "distribution",
+    "models/intermediate/distribution": "distribution",
+    "models/marts/distribution": "distribution",
     "models/marts": "close",
     "models/intermediate/proofs": "close",
     "models/intermediate/remainder": "close",
@@ -77,7 +80,7 @@ def _kind(properties: Mapping[str, Any]) -> str:
 
 
 def _room(path: str) -> str:
-    """``bill``, ``inventory``, ``split`` or ``close``, by where the model lies."""
+    """The group of a model, by where it lies; ``split`` if nothing else is said."""
     return next(
         (room for folder, room in _ROOMS.items() if path.startswith(folder)), "split"
     )

@@ -25,6 +25,12 @@ owned as (
 
 ),
 
+policies as (
+
+    select * from {{ ref('stg_org__policy') }}
+
+),
+
 dated as (
 
     select
@@ -32,9 +38,10 @@ dated as (
         pod_costs.usage_hour::date as usage_date,
         pod_costs.instance_id is null as is_fargate,
         node_pools.node_pool,
-        {{ 'pod_costs.instance_id' if keeps_nodes() else 'null::varchar' }}
-            as kept_instance_id
+        -- A row a node and day would be as many as pods a day.
+        case when policies.needs_nodes then pod_costs.instance_id end as kept_instance_id
     from pod_costs
+    left join policies on pod_costs.billing_month = policies.billing_month
     left join node_pools
         on
             pod_costs.billing_month = node_pools.billing_month

@@ -30,42 +30,56 @@ owned as (
 
 ),
 
-unallocated as (
+policies as (
+
+    select * from {{ ref('stg_org__policy') }}
+
+),
+
+pooled as (
 
     select
-        unallocated_costs.billing_month,
-        unallocated_costs.usage_hour::date as usage_date,
-        unallocated_costs.payer_account_id,
-        unallocated_costs.usage_account_id,
-        unallocated_costs.region_code,
-        unallocated_costs.cluster_name,
+        unallocated_costs.*,
         node_pools.node_pool,
-        {{ 'unallocated_costs.instance_id' if keeps_nodes() else 'null::varchar' }}
-            as instance_id,
-        unallocated_costs.resource,
-        unallocated_costs.reason,
-        {% for basis in bases() -%}
-        sum(unallocated_costs.{{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd
-        {{- ',' if not loop.last }}
-        {% endfor %}
+        case when policies.needs_nodes then unallocated_costs.instance_id end
+            as kept_instance_id
     from unallocated_costs
     left join node_pools
         on
             unallocated_costs.billing_month = node_pools.billing_month
             and unallocated_costs.instance_id = node_pools.instance_id
+    left join policies on unallocated_costs.billing_month = policies.billing_month
+
+),
+
+unallocated as (
+
+    select
+        billing_month,
+        usage_hour::date as usage_date,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        node_pool,
+        kept_instance_id as instance_id,
+        resource,
+        reason,
+        {% for basis in bases() -%}
+        sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from pooled
     group by
-        unallocated_costs.billing_month,
-        unallocated_costs.usage_hour::date,
-        unallocated_costs.payer_account_id,
-        unallocated_costs.usage_account_id,
-        unallocated_costs.region_code,
-        unallocated_costs.cluster_name,
-        node_pools.node_pool,
-        {% if keeps_nodes() -%}
-        unallocated_costs.instance_id,
-        {% endif -%}
-        unallocated_costs.resource,
-        unallocated_costs.reason
+        billing_month,
+        usage_hour::date,
+        payer_account_id,
+        usage_account_id,
+        region_code,
+        cluster_name,
+        node_pool,
+        kept_instance_id,
+        resource,
+        reason
 
 ),
 
@@ -210,14 +224,15 @@ costs as (
 
 ),
 
--- What has no cost in any basis moves nothing; null is unknown, and not nothing.
+-- What has neither cost nor hours moves nothing; null is unknown, and not nothing.
 final as (
 
     select *
     from costs
     where
+        allocated_hours > 0
         {% for basis in bases() -%}
-        {{ basis }}_usd <> 0{{ ' or' if not loop.last }}
+        or {{ basis }}_usd <> 0
         {% endfor %}
 )
 
