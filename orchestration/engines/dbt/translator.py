@@ -65,7 +65,6 @@ _ROOMS = {
     "models/marts/distribution": "distribution",
     "models/marts": "close",
     "models/intermediate/proofs": "close",
-    "models/intermediate/remainder": "close",
 }
 
 
