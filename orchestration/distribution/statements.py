@@ -290,7 +290,7 @@ direct as (
         and not ({_inline(matches)}){receivers}
     group by {", ".join([*alike, "who"])}
 ),
-{_receivers(share, is_daily)},
+{_receivers(number, share, is_daily)},
 facing as (
     select groups.*, receivers.who, receivers.unit, receivers.weight
     from groups
@@ -346,7 +346,7 @@ def _measured(share: Share) -> str:
     return "sum(direct_units)::hugeint"
 
 
-def _receivers(share: Share, is_daily: bool) -> str:
+def _receivers(number: int, share: Share, is_daily: bool) -> str:
     """Those with direct cost, and what each of them weighs."""
     if share.by != "charged_so_far":
         return """\
@@ -362,20 +362,20 @@ receivers as (
 so_far as (
     select {known}, sum({weight_units()})::hugeint as given_units
     from charges
-    where who is not null
+    where who is not null and rule_number < {number}
     group by {known}
 ),
 receivers as (
     select direct.*, measured + coalesce(given_units, 0) as weight
     from direct
     left join so_far on {join}
-    where direct_units > 0
+    where direct_units > 0 and measured + coalesce(given_units, 0) > 0
 )"""
 
 
 def weight_units() -> str:
     """What a cost weighs in every basis: amortized, where the exports tell it."""
-    return "greatest(coalesce(amortized_units, unblended_units), 0)::hugeint"
+    return "coalesce(amortized_units, unblended_units)"
 
 
 def _border(units: str, weight: str, total: str) -> str:

@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.catalogue import controls_of
+from orchestration.close.controls import controls_of
+from orchestration.distribution.policy_file import built_in
 from orchestration.inventory.owners import OWNERSHIP
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
@@ -28,10 +30,18 @@ from orchestration.lake.schemas import (
     BILL_LINES,
     INVENTORY_FILES,
     POD_COSTS,
+    POLICY,
     UNALLOCATED_COSTS,
 )
 from orchestration.lake.settings import Settings
-from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
+from orchestration.ledger.tables import (
+    CHARGEBACK,
+    CHARGES,
+    CONTROLS,
+    REMAINDER,
+    SCAD,
+    UNALLOCATED,
+)
 
 PAYERS = ("111122223333", "444455556666")
 DAYS = (dt.date(2026, 10, 1), dt.date(2026, 10, 31))
@@ -137,7 +147,15 @@ def _fill_lake(lake: Lake, month: Month) -> None:
         {"bill_payer_account_id": payer, "line_item_unblended_cost": BILL}
         for payer in PAYERS
     ]
+    policy = built_in("separate")
+    kept = {
+        "name": policy.name,
+        "sha256": policy.sha256,
+        "text": policy.text,
+        "needs_nodes": False,
+    }
     for table, schema, rows in (
+        ("policy", POLICY, [kept]),
         ("raw/bill_files", BILL_FILES, bill_files),
         ("raw/bill_lines", BILL_LINES, bill_lines),
         ("raw/inventory_files", INVENTORY_FILES, inventory_files),
@@ -156,7 +174,7 @@ def put_rows(
 
 
 def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None:
-    for table in (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CONTROLS):
+    for table in (SCAD, UNALLOCATED, REMAINDER, CHARGEBACK, CHARGES, CONTROLS):
         named = {"usage_date": "DATE"} if table.day_column else {}
         columns = ", ".join(f"{n} {type_}" for n, type_ in (named | table.columns).items())
         connection.execute(f"create table {table.mart} (billing_month date, {columns})")
@@ -178,7 +196,19 @@ def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None
                 line = _split_line(payer, day, namespace, pod)
                 insert(SCAD.mart, {"usage_date": day, **line})
                 insert(CHARGEBACK.mart, _daily_cost(payer, day, namespace, pod))
+                whom = {
+                    "cluster_name": "ml",
+                    "namespace": namespace,
+                    "labels": {"team": "chat"},
+                }
+                insert(CHARGES.mart, _charge(payer, day, "direct", "split", SPLIT, whom))
+            insert(
+                CHARGES.mart,
+                _charge(payer, day, "unassigned", "unused", len(PODS) * UNUSED),
+            )
+            insert(CHARGES.mart, _charge(payer, day, "unassigned", "unallocated", IDLE))
             insert(UNALLOCATED.mart, {"usage_date": day, **_idle_line(payer, day)})
+        insert(CHARGES.mart, _charge(payer, None, "unassigned", "remainder", TAX))
         insert(
             REMAINDER.mart,
             {
@@ -287,6 +317,27 @@ def _daily_cost(payer: str, day: dt.date, namespace: str, pod: str) -> dict[str,
         "vcpu_used_hours": 1.5,
         "vcpu_allocated_hours": 2.0,
         **{f"{basis}_{part}_usd": usd for basis in BASES for part, usd in parts.items()},
+    }
+
+
+def _charge(
+    payer: str,
+    day: dt.date | None,
+    charge_type: str,
+    origin: str,
+    usd: Decimal,
+    whom: dict[str, object] | None = None,
+) -> dict[str, object]:
+    return {
+        "usage_date": day,
+        "bill_payer_account_id": payer,
+        "line_item_usage_account_id": payer,
+        "charge_type": charge_type,
+        "origin": origin,
+        "reason": "no_rule" if charge_type == "unassigned" else None,
+        "labels": {},
+        **{f"{basis}_usd": usd for basis in BASES},
+        **(whom or {}),
     }
 
 

@@ -152,6 +152,9 @@ class Charge:
 
     usage_date: dt.date | None
     payer: str
+    account: str
+    region: str | None
+    cluster: str | None
     namespace: str | None
     workload: str | None
     labels: Mapping[str, str]
@@ -161,6 +164,21 @@ class Charge:
     rule: str | None
     reason: str | None
     usd: Mapping[str, Decimal | None]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """As the definition names it."""
+        whom = (
+            self.payer,
+            self.account,
+            self.region,
+            self.cluster,
+            self.namespace,
+            self.workload,
+            frozenset(self.labels.items()),
+        )
+        kind = (self.charge_type, self.origin, self.rule, self.reason)
+        return (self.usage_date, whom, *kind)
 
     @property
     def team(self) -> str | None:
@@ -184,10 +202,11 @@ def charges_of(costs: Sequence[Cost], rules: str | Policy) -> list[Charge]:
 def read_charges(connection: duckdb.DuckDBPyConnection) -> list[Charge]:
     money = ", ".join(f"{basis}_usd" for basis in BASES)
     rows = connection.execute(
-        "select usage_date, payer_account_id, namespace, workload_name, labels,"
+        "select usage_date, payer_account_id, usage_account_id, region_code, cluster_name,"
+        " namespace, workload_name, labels,"
         f" charge_type, origin, origin_detail, rule, reason, {money} from distributed"
     ).fetchall()
-    return [Charge(*row[:10], usd=dict(zip(BASES, row[10:], strict=True))) for row in rows]
+    return [Charge(*row[:13], usd=dict(zip(BASES, row[13:], strict=True))) for row in rows]
 
 
 def by_team(charges: Sequence[Charge]) -> dict[str | None, Decimal]:

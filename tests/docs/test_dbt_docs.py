@@ -31,6 +31,9 @@ TABLES = {
     "accelerator_equivalents": schemas.ACCELERATOR_EQUIVALENTS,
     "pod_costs": schemas.POD_COSTS,
     "unallocated_costs": schemas.UNALLOCATED_COSTS,
+    "policy": schemas.POLICY,
+    "charges": schemas.CHARGES,
+    "charge_rules": schemas.CHARGE_RULES,
 }
 SQL_TYPES = {
     pa.string(): "varchar",
