@@ -13,6 +13,7 @@ from orchestration.cli.collect import collect
 from orchestration.cli.console import refuse
 from orchestration.cli.diff import diff
 from orchestration.cli.doctor import doctor
+from orchestration.cli.policy import policy
 from orchestration.cli.reservations import reservations
 from orchestration.cli.sample import sample
 from orchestration.cli.summary import summary
@@ -35,6 +36,7 @@ for command, example in (
     (doctor, "doctor --month 2026-10"),
 ):
     app.command(epilog=f"Example: podledger {example}")(command)
+app.add_typer(policy, name="policy")
 app.add_typer(catalogue, name="catalogue")
 app.add_typer(reservations, name="reservations")
 

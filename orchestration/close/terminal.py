@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +18,7 @@ from orchestration.close.controls import Control
 from orchestration.close.summary import Spender, Summary
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
+from orchestration.lake.terminal import USUAL, figures_table, print_indented, print_section
 from orchestration.ledger.manifest import Manifest
 
 _TITLES = {
@@ -33,11 +32,6 @@ _HOURS, _OF_PODS, _OF_BILL = "accelerator-\nhours", "% of\npod cost", "% of\nbil
 _REASONS = {"unclaimed": "idle", "no_pods": "no pods on the node"}
 """Why nobody pays, where a reader would use another word than the published one."""
 
-_USUAL = 80
-"""Columns that everything fits in; only long names take more, where there is more."""
-
-_INDENT = 2
-
 
 def print_summary(console: Console, summary: Summary, headline: str) -> None:
     """Print a summary.
@@ -49,20 +43,20 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     """
     console.print()
     console.print(Text(headline, style="bold"))
-    width = min(console.width, _USUAL)
+    width = min(console.width, USUAL)
     console.print(Text(_origin(summary), style="dim"), width=width)
-    _print_section(console, "Reconciliation", _law(summary))
+    print_section(console, "Reconciliation", _law(summary))
     _print_missing(console, summary.manifest)
     if summary.owner_label:
         owners = f"{_owner_noun(summary)}s"
         title = _top(owners, len(summary.owners), summary.owner_count)
-        _print_section(console, title, _owners(summary))
+        print_section(console, title, _owners(summary))
     title = _top("namespaces", len(summary.namespaces), summary.namespace_count)
-    _print_section(console, title, _namespaces(summary))
+    print_section(console, title, _namespaces(summary))
     title = _top("workloads", len(summary.workloads), summary.workload_count)
-    _print_section(console, title, _workloads(summary))
-    _print_section(console, "Unallocated node cost", _unallocated(summary))
-    _print_section(console, "Remainder of the bill", _remainder(summary))
+    print_section(console, title, _workloads(summary))
+    print_section(console, "Unallocated node cost", _unallocated(summary))
+    print_section(console, "Remainder of the bill", _remainder(summary))
     _print_controls(console, summary.controls)
     console.print()
     console.print(Text("Published in", style="bold"))
@@ -101,39 +95,8 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _print_section(console: Console, title: str, table: Table) -> None:
-    console.print()
-    console.print(Text(title, style="bold"))
-    if not table.row_count:
-        console.print(Text("  none", style="dim"))
-        return
-    natural = console.measure(table).maximum
-    table.width = min(console.width - _INDENT, max(natural, _USUAL - _INDENT))
-    console.print(Padding(table, (0, 0, 0, _INDENT), expand=False))
-
-
-class _Table(Table):
-    """A table whose cells are text: rich would take a name like ``[x]`` for markup."""
-
-    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
-        super().add_row(
-            *(Text(cell) if isinstance(cell, str) else cell for cell in cells), **how
-        )
-
-
-def _table(*figures: str, has_place: bool = False) -> Table:
-    """A table without lines: a name, perhaps with its place, and figures at the right."""
-    table = _Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True)
-    if has_place:
-        table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True, style="dim")
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
 def _law(summary: Summary) -> Table:
-    table = _table(*(_TITLES[basis] for basis in BASES))
+    table = figures_table(*(_TITLES[basis] for basis in BASES))
     totals = [summary.manifest.totals[basis] for basis in BASES]
     for title, name, style in (
         ("bill", "bill", "bold"),
@@ -154,7 +117,7 @@ def _law(summary: Summary) -> Table:
 def _print_missing(console: Console, manifest: Manifest) -> None:
     """Name the bases that are unknown, of whom, and why."""
     for one in manifest.missing_bases:
-        _print_indented(
+        print_indented(
             console,
             f"{_TITLES[one.cost_basis]} of payer {one.payer_account_id} is {UNKNOWN}:"
             f" {one.lacking}",
@@ -163,7 +126,7 @@ def _print_missing(console: Console, manifest: Manifest) -> None:
 
 
 def _owners(summary: Summary) -> Table:
-    table = _table(_HOURS, "split", "unused", "cost", _OF_PODS)
+    table = figures_table(_HOURS, "split", "unused", "cost", _OF_PODS)
     for one in summary.owners:
         table.add_row(
             one.name or Text(f"(no {_owner_noun(summary)} label)", style="dim"),
@@ -177,7 +140,7 @@ def _owners(summary: Summary) -> Table:
 
 
 def _namespaces(summary: Summary) -> Table:
-    table = _table(_HOURS, "split", "unused", "cost", _OF_PODS)
+    table = figures_table(_HOURS, "split", "unused", "cost", _OF_PODS)
     for one in summary.namespaces:
         table.add_row(
             _place(one),
@@ -191,7 +154,7 @@ def _namespaces(summary: Summary) -> Table:
 
 
 def _workloads(summary: Summary) -> Table:
-    table = _table(_HOURS, "cost", _OF_PODS, has_place=True)
+    table = figures_table(_HOURS, "cost", _OF_PODS, names=2)
     for one in summary.workloads:
         table.add_row(
             one.workload_name or "?",
@@ -208,7 +171,7 @@ def _place(one: Spender) -> str:
 
 
 def _unallocated(summary: Summary) -> Table:
-    table = _table("cost", _OF_BILL)
+    table = figures_table("cost", _OF_BILL)
     for row in summary.unallocated:
         reason = _REASONS.get(row.reason, _words(row.reason))
         table.add_row(
@@ -221,7 +184,7 @@ def _unallocated(summary: Summary) -> Table:
 
 def _remainder(summary: Summary) -> Table:
     bases = dict.fromkeys((INVOICE_BASIS, summary.basis))
-    table = _table(*(_TITLES[basis] for basis in bases), _OF_BILL)
+    table = figures_table(*(_TITLES[basis] for basis in bases), _OF_BILL)
     for row in summary.remainder:
         figures = {INVOICE_BASIS: row.unblended_usd, summary.basis: row.cost_usd}
         table.add_row(
@@ -245,14 +208,8 @@ def _print_controls(console: Console, controls: Sequence[Control]) -> None:
         console.print(Text(f"  {catalogue()[name].severity}  {name}", style="yellow"))
         for control in failed:
             if control.control == name:
-                _print_indented(console, control.finding)
-        _print_indented(console, catalogue()[name].what_to_do, style="dim")
-
-
-def _print_indented(console: Console, text: str, style: str = "") -> None:
-    width = min(console.width, _USUAL)
-    indented = Padding(Text(text, style=style), (0, 0, 0, 2 * _INDENT), expand=False)
-    console.print(indented, width=width)
+                print_indented(console, control.finding)
+        print_indented(console, catalogue()[name].what_to_do, style="dim")
 
 
 def _top(noun: str, shown: int, count: int) -> str:

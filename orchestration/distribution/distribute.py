@@ -183,6 +183,9 @@ def _prepare(
         for name in CHARGES
     )
     connection.execute(f"create or replace temp table charges ({columns})")
+    connection.execute(
+        "create or replace temp table taken_pods (who bigint, rule_number int)"
+    )
     for name in ("matched", "missed"):
         connection.execute(
             f"create or replace temp table {name} (rule_number int, payer_account_id"

@@ -133,6 +133,16 @@ def script_of(number: int, rule: Rule, month_start: str) -> Script:
     steps = list(_shared(number, rule, rule.share, matches)) if rule.share else []
     if rule.give:
         steps = list(_given(number, rule, matches))
+    if rule.take == "split":
+        steps.insert(
+            0,
+            "create or replace temp table seen as\n"
+            f"select cost_id, who from left_over\nwhere {matches}",
+        )
+        steps.append(
+            f"insert into taken_pods\nselect distinct who, {number} from seen\n"
+            "where cost_id not in (select cost_id from left_over)"
+        )
     reason = "no_owner" if rule.give == "owner" else "nobody_to_share_with"
     return Script(
         number,
