@@ -17,15 +17,24 @@ import duckdb
 
 from orchestration.close.bases import basis_of_breakdowns
 from orchestration.close.controls import Control, in_catalogue_order
+from orchestration.distribution.month import CHARGE_TYPES
 from orchestration.engines.duckdb import connect
 from orchestration.engines.warehouse import parquet
 from orchestration.lake.errors import PodledgerError
+from orchestration.lake.schemas import BASES
 from orchestration.ledger.book import Revision, bring
 from orchestration.ledger.manifest import BasisTotals, Manifest
 from orchestration.ledger.reproductions import Reproduction, reproductions
-from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, UNALLOCATED
+from orchestration.ledger.tables import (
+    BASIS_COLUMNS,
+    CHARGEBACK,
+    CHARGES,
+    CONTROLS,
+    REMAINDER,
+    UNALLOCATED,
+)
 
-_PARTS = {table.name for table in (CHARGEBACK, UNALLOCATED, REMAINDER, CONTROLS)}
+_PARTS = {table.name for table in (CHARGEBACK, CHARGES, UNALLOCATED, REMAINDER, CONTROLS)}
 """What a summary reads: a few small files, not the split lines of every pod."""
 
 TOP = 10
@@ -51,53 +60,66 @@ class Remainder:
 
 
 @dataclass(frozen=True)
-class Spender:
-    """What a namespace or a workload cost in the month.
+class Unassigned:
+    """Cost that nobody is charged for, in USD.
+
+    Attributes:
+        origin: unused, unallocated or remainder.
+        detail: Its resource and reason, or its category.
+        reason: Why nobody is charged.
+        cost_usd: How much it is.
+    """
+
+    origin: str
+    detail: str | None
+    reason: str | None
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Charged:
+    """What a namespace, a workload or an owner is charged in the month.
+
+    Attributes:
+        direct_usd: For what its pods were allocated.
+        idle_usd: Its part of what nobody used.
+        shared_usd: Its part of what all share.
+        accelerator_hours: Hours of physical devices that its pods were allocated.
+    """
+
+    direct_usd: Decimal
+    idle_usd: Decimal
+    shared_usd: Decimal
+    accelerator_hours: Decimal
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """All that it is charged."""
+        return self.direct_usd + self.idle_usd + self.shared_usd
+
+
+@dataclass(frozen=True)
+class Spender(Charged):
+    """A namespace or a workload.
 
     Attributes:
         cluster_name: Its cluster; None if the inventory does not say.
         namespace: Its namespace.
         workload_type: Kind of the topmost controller; None for a namespace.
         workload_name: Name of the topmost controller; None for a namespace.
-        split_usd: For what its pods were allocated.
-        unused_usd: Its share of what nobody used.
-        accelerator_hours: Hours of physical devices that its pods were allocated.
     """
 
     cluster_name: str | None
     namespace: str | None
     workload_type: str | None
     workload_name: str | None
-    split_usd: Decimal
-    unused_usd: Decimal
-    accelerator_hours: Decimal
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """Split and unused together."""
-        return self.split_usd + self.unused_usd
 
 
 @dataclass(frozen=True)
-class Owner:
-    """What the pods of one team, or of one value of another label, cost in the month.
-
-    Attributes:
-        name: The value; None for pods that nobody owns.
-        split_usd: For what its pods were allocated.
-        unused_usd: Its share of what nobody used.
-        accelerator_hours: Hours of physical devices that its pods were allocated.
-    """
+class Owner(Charged):
+    """A team, or one value of another label; ``name`` is None for what nobody owns."""
 
     name: str | None
-    split_usd: Decimal
-    unused_usd: Decimal
-    accelerator_hours: Decimal
-
-    @property
-    def cost_usd(self) -> Decimal:
-        """Split and unused together."""
-        return self.split_usd + self.unused_usd
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,9 @@ class Summary:
         unallocated: By reason and resource, most expensive first.
         remainder: By category, most expensive first.
         controls: Every control's row.
+        charges: Basis -> charge type -> USD; None where the exports do not tell it, and
+            nothing in revisions from before there was a policy.
+        unassigned: Most expensive first.
         owner_label: The label that owners go by, the first of the chosen ones.
         owners: Most expensive first; at most ``TOP``.
         owner_count: How many there are.
@@ -128,6 +153,8 @@ class Summary:
     unallocated: list[Unallocated]
     remainder: list[Remainder]
     controls: list[Control]
+    charges: dict[str, dict[str, Decimal | None]]
+    unassigned: list[Unassigned]
     owner_label: str | None
     owners: list[Owner]
     owner_count: int
@@ -174,10 +201,13 @@ class Summary:
             "unallocated": [_texts(asdict(row)) for row in self.unallocated],
             "remainder": [_texts(asdict(row)) for row in self.remainder],
             "controls": [_texts(asdict(row)) for row in self.controls],
+            "policy": manifest.policy.model_dump() if manifest.policy else None,
+            "charges": {basis: _texts(sums) for basis, sums in self.charges.items()},
+            "unassigned": [_texts(asdict(row)) for row in self.unassigned],
             "owner_label": self.owner_label,
-            "owners": [_texts(asdict(row)) for row in self.owners],
-            "namespaces": [_texts(asdict(row)) for row in self.namespaces],
-            "workloads": [_texts(asdict(row)) for row in self.workloads],
+            "owners": [_charged(row) for row in self.owners],
+            "namespaces": [_charged(row) for row in self.namespaces],
+            "workloads": [_charged(row) for row in self.workloads],
         }
 
 
@@ -205,10 +235,11 @@ def summarize(revision: Revision) -> Summary:
 
 def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Summary:
     basis = basis_of_breakdowns(revision.manifest.totals)
-    workloads = _workloads(connection, revision.path, basis)
+    _read_charges(connection, revision)
+    workloads = _workloads(connection, basis)
     namespaces = _by_namespace(workloads)
     label = next(iter(revision.manifest.labels), None)
-    owners = _owners(connection, revision.path, label, basis) if label else []
+    owners = _owners(connection, label, basis) if label else []
     return Summary(
         path=revision.path,
         address=revision.address,
@@ -231,6 +262,8 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
             ).fetchall()
         ],
         controls=_controls(connection, revision.path),
+        charges=_charges(connection) if revision.manifest.policy else {},
+        unassigned=_unassigned(connection, basis),
         owner_label=label,
         owners=owners[:TOP],
         owner_count=len(owners),
@@ -241,42 +274,88 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
     )
 
 
-def _workloads(
-    connection: duckdb.DuckDBPyConnection, folder: Path, basis: str
-) -> list[Spender]:
+def _read_charges(connection: duckdb.DuckDBPyConnection, revision: Revision) -> None:
+    """Make ``charged``: charges, and in rows of their own the hours of the pods.
+
+    Before there was a policy, pods were charged what AWS's rule puts on them.
+    """
+    pods = parquet(revision.path / "chargeback.parquet")
+    whom = "cluster_name, namespace, workload_type, workload_name, labels"
+    nothing = "null as origin, null as origin_detail, null as reason"
+    if revision.manifest.policy:
+        money = ", ".join(BASIS_COLUMNS)
+        charges = (
+            f"select {whom}, charge_type, origin, origin_detail, reason, {money},"
+            f" 0 as device_hours from {parquet(revision.path / 'charges.parquet')}"
+        )
+    else:
+        charges = " union all ".join(
+            f"select {whom}, '{charge_type}' as charge_type, {nothing},"
+            f" {', '.join(f'{basis}_{part}_usd as {basis}_usd' for basis in BASES)},"
+            f" 0 as device_hours from {pods}"
+            for charge_type, part in (("direct", "split"), ("idle", "unused"))
+        )
+    nulls = ", ".join(f"null::decimal(38, 10) as {column}" for column in BASIS_COLUMNS)
+    connection.execute(
+        f"create temp table charged as {charges} union all"
+        f" select {whom}, 'direct', {nothing}, {nulls},"
+        f" accelerator_allocated_hours::decimal(28, 6) from {pods}"
+    )
+
+
+def _figures(basis: str) -> str:
+    """Columns of ``Charged``, in its order."""
+    money = ", ".join(
+        f"coalesce(sum({basis}_usd) filter (where charge_type = '{name}'), 0)"
+        for name in ("direct", "idle", "shared")
+    )
+    return f"{money}, coalesce(sum(device_hours), 0)"
+
+
+def _charges(
+    connection: duckdb.DuckDBPyConnection,
+) -> dict[str, dict[str, Decimal | None]]:
+    """Sums by basis and charge type."""
+    sums = ", ".join(f"sum({column})" for column in BASIS_COLUMNS)
+    rows = connection.execute(
+        f"select charge_type, {sums} from charged group by charge_type"
+    ).fetchall()
+    by_type = {name: dict(zip(BASES, money, strict=True)) for name, *money in rows}
+    return {
+        basis: {name: by_type.get(name, {}).get(basis) for name in CHARGE_TYPES}
+        for basis in BASES
+    }
+
+
+def _unassigned(connection: duckdb.DuckDBPyConnection, basis: str) -> list[Unassigned]:
+    rows = connection.execute(
+        f"select origin, origin_detail, reason, sum({basis}_usd) as usd from charged"
+        " where charge_type = 'unassigned' group by all having usd <> 0"
+        " order by usd desc, origin, origin_detail, reason"
+    ).fetchall()
+    return [Unassigned(*row) for row in rows]
+
+
+def _workloads(connection: duckdb.DuckDBPyConnection, basis: str) -> list[Spender]:
     """Every workload, most expensive first."""
     rows = connection.execute(
-        f"""
-        select
-            cluster_name, namespace, workload_type, workload_name,
-            sum({basis}_split_usd),
-            sum({basis}_unused_usd),
-            coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
-        from {parquet(folder / "chargeback.parquet")}
-        group by 1, 2, 3, 4
-        """
+        f"select {_figures(basis)}, cluster_name, namespace, workload_type, workload_name"
+        " from charged where charge_type = 'direct' or namespace is not null"
+        " or workload_name is not null"
+        " group by cluster_name, namespace, workload_type, workload_name"
     ).fetchall()
     return _most_expensive_first(Spender(*row) for row in rows)
 
 
-def _owners(
-    connection: duckdb.DuckDBPyConnection, folder: Path, label: str, basis: str
-) -> list[Owner]:
-    """What the pods of each value of a label cost, highest first; None has no label."""
+def _owners(connection: duckdb.DuckDBPyConnection, label: str, basis: str) -> list[Owner]:
+    """What each value of a label is charged, highest first; None has no label."""
     rows = connection.execute(
-        f"""
-        select
-            labels[$label] as name,
-            sum({basis}_split_usd),
-            sum({basis}_unused_usd),
-            coalesce(sum(accelerator_allocated_hours::decimal(28, 6)), 0)
-        from {parquet(folder / "chargeback.parquet")}
-        group by 1
-        order by sum({basis}_total_usd) desc, name
-        """,
+        f"select {_figures(basis)}, labels[$label] as name from charged"
+        " where charge_type <> 'unassigned' group by name",
         {"label": label},
     ).fetchall()
-    return [Owner(*row) for row in rows]
+    owners = [Owner(*row) for row in rows]
+    return sorted(owners, key=lambda one: (-one.cost_usd, one.name or ""))
 
 
 def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:
@@ -284,13 +363,14 @@ def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:
     found: dict[tuple[str | None, str | None], Spender] = {}
     for one in workloads:
         key = one.cluster_name, one.namespace
-        so_far = found.get(
-            key, Spender(*key, None, None, Decimal(0), Decimal(0), Decimal(0))
-        )
+        zero = Decimal(0)
+        nothing = Spender(zero, zero, zero, zero, *key, None, None)
+        so_far = found.get(key, nothing)
         found[key] = replace(
             so_far,
-            split_usd=so_far.split_usd + one.split_usd,
-            unused_usd=so_far.unused_usd + one.unused_usd,
+            direct_usd=so_far.direct_usd + one.direct_usd,
+            idle_usd=so_far.idle_usd + one.idle_usd,
+            shared_usd=so_far.shared_usd + one.shared_usd,
             accelerator_hours=so_far.accelerator_hours + one.accelerator_hours,
         )
     return _most_expensive_first(found.values())
@@ -315,6 +395,10 @@ def _controls(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Contr
         f" order by {', '.join(CONTROLS.order_by)}"
     ).fetchall()
     return in_catalogue_order(Control(*row) for row in rows)
+
+
+def _charged(row: Charged) -> dict[str, Any]:
+    return _texts({**asdict(row), "cost_usd": row.cost_usd})
 
 
 def _texts(row: dict[str, Any]) -> dict[str, Any]:

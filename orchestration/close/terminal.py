@@ -15,7 +15,8 @@ from rich.text import Text
 
 from orchestration.close.catalogue import catalogue
 from orchestration.close.controls import Control
-from orchestration.close.summary import Spender, Summary
+from orchestration.close.summary import Charged, Spender, Summary
+from orchestration.distribution.month import CHARGE_TYPES
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
 from orchestration.lake.terminal import USUAL, figures_table, print_indented, print_section
@@ -27,9 +28,15 @@ _TITLES = {
     "net_amortized": "net amort.",
     "public_on_demand": "on-demand",
 }
-_HOURS, _OF_PODS, _OF_BILL = "accelerator-\nhours", "% of\npod cost", "% of\nbill"
+_HOURS, _OF_BILL = "accel.\nhours", "% of\nbill"
 
-_REASONS = {"unclaimed": "idle", "no_pods": "no pods on the node"}
+_REASONS = {
+    "unclaimed": "idle",
+    "no_pods": "no pods on the node",
+    "no_rule": "no rule takes it",
+    "no_owner": "nobody owns it",
+    "nobody_to_share_with": "nobody to share it with",
+}
 """Why nobody pays, where a reader would use another word than the published one."""
 
 
@@ -47,6 +54,9 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print(Text(_origin(summary), style="dim"), width=width)
     print_section(console, "Reconciliation", _law(summary))
     _print_missing(console, summary.manifest)
+    if policy := summary.manifest.policy:
+        title = f'Charges, by policy "{policy.name}" (version {policy.sha256[:12]})'
+        print_section(console, title, _charges(summary))
     if summary.owner_label:
         owners = f"{_owner_noun(summary)}s"
         title = _top(owners, len(summary.owners), summary.owner_count)
@@ -55,6 +65,8 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     print_section(console, title, _namespaces(summary))
     title = _top("workloads", len(summary.workloads), summary.workload_count)
     print_section(console, title, _workloads(summary))
+    if summary.manifest.policy:
+        print_section(console, "Unassigned cost", _unassigned(summary))
     print_section(console, "Unallocated node cost", _unallocated(summary))
     print_section(console, "Remainder of the bill", _remainder(summary))
     _print_controls(console, summary.controls)
@@ -125,43 +137,69 @@ def _print_missing(console: Console, manifest: Manifest) -> None:
         )
 
 
-def _owners(summary: Summary) -> Table:
-    table = figures_table(_HOURS, "split", "unused", "cost", _OF_PODS)
-    for one in summary.owners:
-        table.add_row(
-            one.name or Text(f"(no {_owner_noun(summary)} label)", style="dim"),
-            _hours(one.accelerator_hours),
-            cents(one.split_usd),
-            cents(one.unused_usd),
-            cents(one.cost_usd),
-            _share(one.cost_usd, summary.totals.pods),
-        )
+def _charges(summary: Summary) -> Table:
+    table = figures_table(*(_TITLES[basis] for basis in BASES))
+    for name in CHARGE_TYPES:
+        amounts = [summary.charges[basis][name] for basis in BASES]
+        figures = [
+            Text(UNKNOWN, style="dim")
+            if usd is None and summary.manifest.totals[basis] is None
+            else cents(usd or Decimal(0))
+            for basis, usd in zip(BASES, amounts, strict=True)
+        ]
+        table.add_row(name, *figures)
     return table
 
 
+def _unassigned(summary: Summary) -> Table:
+    table = figures_table("cost", _OF_BILL, names=2)
+    for row in summary.unassigned:
+        what = f"{row.origin}: {_detail(row.detail)}" if row.detail else row.origin
+        why = _REASONS.get(row.reason or "", _words(row.reason or ""))
+        share = _share(row.cost_usd, summary.totals.bill)
+        table.add_row(what, why, cents(row.cost_usd), share)
+    return table
+
+
+def _detail(text: str) -> str:
+    resource, _, reason = text.partition("/")
+    told = [_words(resource)] + ([_REASONS.get(reason, _words(reason))] if reason else [])
+    return ", ".join(told)
+
+
+def _owners(summary: Summary) -> Table:
+    nobody = Text(f"(no {_owner_noun(summary)} label)", style="dim")
+    return _charged(summary, [(one.name or nobody, one) for one in summary.owners])
+
+
 def _namespaces(summary: Summary) -> Table:
-    table = figures_table(_HOURS, "split", "unused", "cost", _OF_PODS)
-    for one in summary.namespaces:
+    return _charged(summary, [(_place(one), one) for one in summary.namespaces])
+
+
+def _charged(summary: Summary, rows: Sequence[tuple[str | Text, Charged]]) -> Table:
+    table = figures_table(_HOURS, "direct", "idle", "shared", "total", _OF_BILL)
+    for name, one in rows:
         table.add_row(
-            _place(one),
+            name,
             _hours(one.accelerator_hours),
-            cents(one.split_usd),
-            cents(one.unused_usd),
+            cents(one.direct_usd),
+            cents(one.idle_usd),
+            cents(one.shared_usd),
             cents(one.cost_usd),
-            _share(one.cost_usd, summary.totals.pods),
+            _share(one.cost_usd, summary.totals.bill),
         )
     return table
 
 
 def _workloads(summary: Summary) -> Table:
-    table = figures_table(_HOURS, "cost", _OF_PODS, names=2)
+    table = figures_table(_HOURS, "total", _OF_BILL, names=2)
     for one in summary.workloads:
         table.add_row(
             one.workload_name or "?",
             _place(one),
             _hours(one.accelerator_hours),
             cents(one.cost_usd),
-            _share(one.cost_usd, summary.totals.pods),
+            _share(one.cost_usd, summary.totals.bill),
         )
     return table
 

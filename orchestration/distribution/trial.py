@@ -145,7 +145,9 @@ def carriers(
         rows = connection.execute(
             f"""
             select
-                labels['team'], namespace, charge_type, rule,
+                labels['team'] as team,
+                case when team is null then namespace end as its_namespace,
+                charge_type, rule,
                 (sum({basis}_units)::decimal(28, 0) * 0.0000000001::decimal(10, 10))
                     ::decimal(38, 10) as usd
             from charges
@@ -215,7 +217,7 @@ def _by_type(found: Distribution, basis: str) -> dict[str, Decimal | None]:
 def _late(
     connection: duckdb.DuckDBPyConnection, basis: str
 ) -> list[tuple[int, str, Decimal]]:
-    """Rules that take pods which earlier rules charged; those charges stay where they are."""
+    """Rules that take pods which earlier rules charged; these charges stay there."""
     rows = connection.execute(
         f"""
         select named.rule_number, named.rule,

@@ -19,7 +19,7 @@ from orchestration.lake.settings import DBT_PROJECT_DIR
 
 _MARK = "made-by.sha256"
 _BLOCKS = "capacity_blocks.csv"
-_POLICY = "policy.yml"
+_POLICY = "sample-policy.yml"
 _SOURCES = (
     Path(__file__).parent,
     # Prices and capacities are those of the catalogue.
