@@ -197,8 +197,11 @@ def _fill_warehouse(connection: duckdb.DuckDBPyConnection, month: Month) -> None
                 insert(SCAD.mart, {"usage_date": day, **line})
                 insert(CHARGEBACK.mart, _daily_cost(payer, day, namespace, pod))
                 whom = {
+                    "product_region_code": "us-east-1",
                     "cluster_name": "ml",
                     "namespace": namespace,
+                    "workload_type": "Deployment",
+                    "workload_name": pod.rpartition("-")[0],
                     "labels": {"team": "chat"},
                 }
                 insert(CHARGES.mart, _charge(payer, day, "direct", "split", SPLIT, whom))

@@ -328,6 +328,7 @@ class TestContents:
             "unallocated": 4,
             "remainder": 2,
             "chargeback": 8,
+            "charges": 18,
             "controls": len(controls_of(method=2)) * 2 * 4,
         }
         assert manifest["totals"]["amortized"] == {

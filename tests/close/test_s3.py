@@ -24,7 +24,14 @@ from orchestration.ledger import uploads
 from orchestration.ledger.book import bring, find_revision, latest, revisions, verify
 from orchestration.ledger.diff import compare_places
 from orchestration.ledger.manifest import MANIFEST_NAME, Manifest
-from orchestration.ledger.tables import CHARGEBACK, CONTROLS, REMAINDER, SCAD, UNALLOCATED
+from orchestration.ledger.tables import (
+    CHARGEBACK,
+    CHARGES,
+    CONTROLS,
+    REMAINDER,
+    SCAD,
+    UNALLOCATED,
+)
 from tests.close.conftest import ClosedWorld
 
 OCTOBER = Month(2026, 10)
@@ -194,12 +201,12 @@ def test_a_summary_on_a_machine_that_has_nothing_fetches_what_it_needs(
     assert parts == {
         MANIFEST_NAME,
         UNALLOCATED.name,
-        *(f"{part.name}.parquet" for part in (CHARGEBACK, REMAINDER, CONTROLS)),
+        *(f"{part.name}.parquet" for part in (CHARGEBACK, CHARGES, REMAINDER, CONTROLS)),
     }
     bring(revision, revision.manifest.files)
     assert {file.part for file in revision.manifest.files} == parts - {
         MANIFEST_NAME,
-        *(f"{part.name}.parquet" for part in (CHARGEBACK, REMAINDER, CONTROLS)),
+        *(f"{part.name}.parquet" for part in (CHARGEBACK, CHARGES, REMAINDER, CONTROLS)),
     } | {part.name for part in (CHARGEBACK, REMAINDER, CONTROLS, SCAD)}
     assert len(list((revision.path / SCAD.name).iterdir())) == 2
 

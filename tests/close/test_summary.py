@@ -38,8 +38,8 @@ def test_figures_are_those_of_the_published_rows(world: ClosedWorld) -> None:
         ("tax", 2 * TAX, 2 * TAX)
     ]
     assert [(s.cluster_name, s.namespace, s.cost_usd) for s in summary.namespaces] == [
-        ("ml", "serving", 4 * (SPLIT + UNUSED)),
-        ("ml", "training", 4 * (SPLIT + UNUSED)),
+        ("ml", "serving", 4 * SPLIT),
+        ("ml", "training", 4 * SPLIT),
     ]
     assert [(s.workload_type, s.workload_name) for s in summary.workloads] == [
         ("Deployment", "chat"),
@@ -54,6 +54,10 @@ def test_a_name_is_printed_as_it_is(world: ClosedWorld, name: str) -> None:
     world.sql(
         f"update fct_daily_costs set namespace = '{name}', workload_name = '{name}',"
         f" cluster_name = '{name}', labels = map {{'team': '{name}'}}",
+        f"update fct_charges set namespace = '{name}', workload_name = '{name}',"
+        f" cluster_name = '{name}', labels = map {{'team': '{name}'}}"
+        " where charge_type = 'direct'",
+        f"update fct_charges set origin_detail = '{name}' where origin = 'remainder'",
         f"update fct_split_line_items set resource_tags = map {{'aws_eks_namespace':"
         f" '{name}', 'aws_eks_cluster_name': '{name}', 'aws_eks_workload_name': '{name}',"
         f" 'aws_eks_workload_type': 'Deployment', 'user_team': '{name}'}}",
@@ -97,6 +101,13 @@ def test_the_most_expensive_come_first_and_the_others_are_counted(
                 ),
             )
         ),
+        *(
+            f"insert into fct_charges select * replace ('team-{n}' as namespace,"
+            f" {n} as amortized_usd, 0 as unblended_usd, 0 as net_amortized_usd,"
+            " 0 as public_on_demand_usd) from fct_charges where charge_type = 'direct'"
+            " limit 1"
+            for n in range(10, 22)
+        ),
         "update rpt_month_totals set bill_usd = bill_usd + 186,"
         " pods_unused_usd = pods_unused_usd + 186"
         " where payer_account_id = '111122223333' and cost_basis = 'amortized'",
@@ -109,12 +120,17 @@ def test_the_most_expensive_come_first_and_the_others_are_counted(
 
 
 def test_owners_go_by_the_first_chosen_label(world: ClosedWorld) -> None:
-    world.sql("update fct_daily_costs set labels = map {} where namespace = 'training'")
+    world.sql(
+        *(
+            f"update {table} set labels = map {{}} where namespace = 'training'"
+            for table in ("fct_daily_costs", "fct_charges")
+        )
+    )
     summary = summarized(world)
     assert summary.owner_label == "team"
     assert [(one.name, one.cost_usd) for one in summary.owners] == [
-        ("chat", 4 * (SPLIT + UNUSED)),
-        (None, 4 * (SPLIT + UNUSED)),
+        (None, 4 * SPLIT),
+        ("chat", 4 * SPLIT),
     ]
     assert "Teams by cost" in printed(summary, 80)
 
@@ -122,7 +138,7 @@ def test_owners_go_by_the_first_chosen_label(world: ClosedWorld) -> None:
 def test_money_in_json_is_exact_text(world: ClosedWorld) -> None:
     told = json.loads(json.dumps(summarized(world).as_json()))
     assert told["totals"]["unblended"]["bill"] == f"{2 * BILL:f}"
-    assert told["namespaces"][0]["split_usd"] == f"{4 * SPLIT:f}"
+    assert told["namespaces"][0]["direct_usd"] == f"{4 * SPLIT:f}"
     assert told["controls"][0]["expected_usd"] == f"{BILL:f}"
     assert told["month"] == "2026-10"
     assert told["revision"] == 1
@@ -147,14 +163,17 @@ def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(
     world: ClosedWorld, width: int
 ) -> None:
     world.sql(
-        f"update fct_daily_costs set cluster_name = '{'c' * 100}',"
-        f" namespace = '{'n' * 253}', workload_name = '{'w' * 253}'"
+        *(
+            f"update {table} set cluster_name = '{'c' * 100}', namespace = '{'n' * 253}',"
+            f" workload_name = '{'w' * 253}' where namespace is not null"
+            for table in ("fct_daily_costs", "fct_charges")
+        )
     )
     summary = summarized(world)
     lines = printed(summary, width).splitlines()
     assert max(len(line) for line in lines if str(summary.path) not in line) <= width
     figures = [line.split()[-4:] for line in lines]
-    assert ["4.80", "1.20", "6.00", "100.0%"] in figures, lines
+    assert ["0.00", "0.00", "4.80", "21.8%"] in figures, lines
 
 
 def test_a_failed_warning_is_shown_with_evidence_and_what_to_do(world: ClosedWorld) -> None:
@@ -176,6 +195,7 @@ def test_an_empty_month_has_a_summary(world: ClosedWorld) -> None:
     world.sql(
         "delete from fct_split_line_items",
         "delete from fct_daily_costs",
+        "delete from fct_charges where origin in ('split', 'unused')",
         "update rpt_month_totals set pods_split_usd = 0, pods_unused_usd = 0,"
         f" bill_usd = bill_usd - {pods}",
     )
