@@ -15,3 +15,164 @@
             then substr({{ owner_hint }}, {{ name | length + 2 }})
     end
 {%- endmacro %}
+
+{# CTE `crossing`: the rules of a month that may move cost from one payer to another, and
+   moved some; no row for a month without any. #}
+{% macro crossing_rules() -%}
+crossing as (
+
+    select
+        billing_month,
+        {{ list_text('rule', 'rule is not null') }} as rules
+    from (
+        select distinct
+            billing_month,
+            rule
+        from {{ source('distribution', 'charge_rules') }}
+        where across_payers and cost_count > 0
+    ) as crossed
+    group by billing_month
+
+)
+{%- endmacro %}
+
+{% macro charge_types() -%}
+    {{ return(['direct', 'idle', 'shared', 'unassigned']) }}
+{%- endmacro %}
+
+{# Units of 1e-10 USD of a sum, in an integer of 128 bits (DuckDB) or a decimal (Spark). #}
+{% macro wide_units(usd, digits) %}{{ return(adapter.dispatch('wide_units')(usd, digits)) }}{% endmacro %}
+{% macro default__wide_units(usd, digits) -%}
+    (({{ usd }})::decimal(27, {{ digits }}) * {{ 10 ** digits }}::decimal(11, 0))::hugeint
+{%- endmacro %}
+{% macro spark__wide_units(usd, digits) -%}
+    (({{ usd }})::decimal(27, {{ digits }}) * {{ 10 ** digits }}BD)::decimal(38, 0)
+{%- endmacro %}
+
+{# The month's charges by some keys, with the change since the month before.
+
+   keys: pairs of a name and what it is in fct_charges and in fct_daily_costs.
+
+   The change is split in two: what another number of device-hours would have cost at the
+   rate of the month before, and what the rate itself changed. Both are null where one of
+   the months has no device-hours. #}
+{% macro charges_rolled_up(keys) -%}
+-- All months: dbt would show an incremental model its own month alone.
+with
+
+charges as (
+
+    select
+        billing_month,
+        {% for name, of_charges, _ in keys %}{{ of_charges }} as {{ name }},
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {% for type in charge_types() -%}
+        case
+            when count(*) = count({{ basis }}_usd)
+                then coalesce(
+                    sum({{ basis }}_usd) filter (where charge_type = '{{ type }}'), 0
+                )
+        end::decimal(38, 10) as {{ basis }}_{{ type }}_usd,
+        {% endfor -%}
+        sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_total_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('fct_charges').render() }}
+    group by billing_month, {% for name, of_charges, _ in keys -%}
+    {{ of_charges }}{{ ', ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+hours as (
+
+    select
+        billing_month,
+        {% for name, _, of_pods in keys %}{{ of_pods }} as {{ name }},
+        {% endfor -%}
+        {% for resource in resources() -%}
+        sum({{ resource }}_allocated_hours::decimal(28, 9)) as {{ resource }}_hours
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('fct_daily_costs').render() }}
+    group by billing_month, {% for name, _, of_pods in keys -%}
+    {{ of_pods }}{{ ', ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+charged as (
+
+    select
+        charges.*,
+        {% for resource in resources() -%}
+        coalesce(hours.{{ resource }}_hours, 0) as {{ resource }}_hours
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from charges
+    left join hours
+        on
+            charges.billing_month = hours.billing_month
+            {% for name, _, _ in keys -%}
+            and {{ same('charges.' ~ name, 'hours.' ~ name) }}
+            {% endfor %}
+
+),
+
+compared as (
+
+    select
+        charged.*,
+        previous.amortized_total_usd as previous_usd,
+        charged.amortized_total_usd - previous.amortized_total_usd as change_usd,
+        case
+            when previous.accelerator_hours > 0 and charged.accelerator_hours > 0
+                then {{ wide_units('previous.accelerator_hours', 9) }}
+        end as hours_before,
+        {{ wide_units('charged.accelerator_hours', 9) }} as hours_now,
+        {{ wide_units('previous.amortized_total_usd', 10) }} as units_before
+    from charged
+    left join charged as previous
+        on
+            charged.billing_month = (previous.billing_month + interval 1 month)::date
+            {% for name, _, _ in keys -%}
+            and {{ same('charged.' ~ name, 'previous.' ~ name) }}
+            {% endfor %}
+
+),
+
+final as (
+
+    select
+        billing_month,
+        {% for name, _, _ in keys %}{{ name }},
+        {% endfor -%}
+        {% for resource in resources() -%}
+        {{ nearest_double(resource ~ '_hours') }} as {{ resource }}_allocated_hours,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {% for type in charge_types() + ['total'] -%}
+        {{ basis }}_{{ type }}_usd,
+        {% endfor -%}
+        {% endfor -%}
+        previous_usd::decimal(38, 10) as previous_usd,
+        change_usd::decimal(38, 10) as change_usd,
+        case
+            when previous_usd <> 0
+                then {{ integer_divide(
+                    wide_units('change_usd', 10) ~ ' * 10000', 'abs(units_before)'
+                ) }}
+        end::decimal(16, 0) * 0.01::decimal(2, 2) as change_percent,
+        {{ usd(border('units_before', 'hours_now - hours_before', 'hours_before')) }}
+        ::decimal(38, 10) as volume_change_usd,
+        (
+            change_usd
+            - {{ usd(border('units_before', 'hours_now - hours_before', 'hours_before')) }}
+        )::decimal(38, 10) as price_change_usd
+    from compared
+
+)
+
+select * from final
+{%- endmacro %}

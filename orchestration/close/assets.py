@@ -33,6 +33,8 @@ MARTS = [
         "fct_close_controls",
         "rpt_month_by_namespace",
         "rpt_month_by_workload",
+        "rpt_month_by_team",
+        "rpt_month_by_model",
         "rpt_month_by_account",
         "rpt_month_totals",
     )

@@ -20,6 +20,7 @@ from orchestration.lake.schemas import INVOICE_BASIS, SHOWN_BASIS
 
 DAILY = "daily_costs"
 NAMESPACES = "top_namespaces"
+TEAMS = "charges_by_team"
 
 
 def of_marts(overview: Overview) -> dict[str, Metadata]:
@@ -28,6 +29,7 @@ def of_marts(overview: Overview) -> dict[str, Metadata]:
     found: dict[str, Metadata] = {
         "rpt_month_totals": {**law(overview), **figures(overview)},
         "rpt_month_by_namespace": {NAMESPACES: namespaces(overview)},
+        "rpt_month_by_team": {TEAMS: teams(overview)},
         "fct_daily_costs": chart(overview),
         "fct_close_controls": controls(overview.controls),
         "fct_unallocated": {
@@ -54,6 +56,7 @@ def of_published(overview: Overview) -> Metadata:
     return {
         **law(overview),
         **chart(overview),
+        TEAMS: teams(overview),
         NAMESPACES: namespaces(overview),
         **controls(overview.controls),
         **figures(overview),
@@ -96,18 +99,45 @@ def figures(overview: Overview) -> Metadata:
     )
 
 
+def teams(overview: Overview) -> dg.MetadataValue:
+    """What each team is charged, in order."""
+    return table(
+        (
+            "team",
+            "accelerator-hours",
+            "direct",
+            "idle",
+            "shared",
+            "total USD",
+            "change USD",
+        ),
+        [
+            (
+                one.name or "(no team)",
+                one.device_hours,
+                one.direct_usd,
+                one.idle_usd,
+                one.shared_usd,
+                one.cost_usd,
+                "" if one.change_usd is None else one.change_usd,
+            )
+            for one in overview.teams
+        ],
+    )
+
+
 def namespaces(overview: Overview) -> dg.MetadataValue:
     """The most expensive namespaces, in order."""
     totals = overview.totals.get(overview.basis)
-    pods = totals.pods if totals else Decimal(0)
+    bill = totals.bill if totals else Decimal(0)
     return table(
-        ("namespace", "accelerator-hours", f"{overview.basis} USD", "% of pod cost"),
+        ("namespace", "accelerator-hours", f"{overview.basis} USD", "% of bill"),
         [
             (
                 one.name,
                 one.device_hours,
                 one.cost_usd,
-                float(100 * one.cost_usd / pods) if pods else 0.0,
+                float(100 * one.cost_usd / bill) if bill else 0.0,
             )
             for one in overview.namespaces
         ],

@@ -37,15 +37,17 @@ class NamespaceCost:
         cluster_name: Its cluster; None if the inventory does not say.
         namespace: Its namespace.
         device_hours: Hours of physical accelerators that its pods were allocated.
-        split_usd: For what its pods were allocated.
-        unused_usd: Its share of what nobody used.
+        direct_usd: For what its pods were allocated.
+        idle_usd: Its part of what nobody used.
+        shared_usd: Its part of what all share.
     """
 
     cluster_name: str | None
     namespace: str | None
     device_hours: float
-    split_usd: Decimal
-    unused_usd: Decimal
+    direct_usd: Decimal
+    idle_usd: Decimal
+    shared_usd: Decimal
 
     @property
     def name(self) -> str:
@@ -54,8 +56,34 @@ class NamespaceCost:
 
     @property
     def cost_usd(self) -> Decimal:
-        """Split and unused together."""
-        return self.split_usd + self.unused_usd
+        """All that it is charged."""
+        return self.direct_usd + self.idle_usd + self.shared_usd
+
+
+@dataclass(frozen=True)
+class TeamCost:
+    """What a team is charged in the month, in the overview's basis.
+
+    Attributes:
+        name: Value of the label; None for cost without a team.
+        device_hours: Hours of physical accelerators that its pods were allocated.
+        direct_usd: For what its pods were allocated.
+        idle_usd: Its part of what nobody used.
+        shared_usd: Its part of what all share.
+        change_usd: Amortized change since the month before; None where there is none.
+    """
+
+    name: str | None
+    device_hours: float
+    direct_usd: Decimal
+    idle_usd: Decimal
+    shared_usd: Decimal
+    change_usd: Decimal | None
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """All that it is charged."""
+        return self.direct_usd + self.idle_usd + self.shared_usd
 
 
 @dataclass(frozen=True)
@@ -75,6 +103,7 @@ class Overview:
         totals: The law of the month in each basis, over all payers; None where the exports
             do not tell it of all.
         namespaces: Most expensive first; at most ``TOP``.
+        teams: Most expensive first, all of them.
         days: By day, the most expensive namespaces first, then others, then unallocated.
         unallocated: Cost by reason and resource in ``basis``, most expensive first.
         remainder: Cost by category, in ``unblended`` and ``basis``, most expensive first.
@@ -84,6 +113,7 @@ class Overview:
 
     totals: dict[str, BasisTotals | None]
     namespaces: list[NamespaceCost]
+    teams: list[TeamCost]
     days: list[DayCost]
     unallocated: list[tuple[str, str, Decimal]]
     remainder: list[tuple[str, Decimal, Decimal]]
@@ -110,6 +140,7 @@ def read_overview(warehouse: Path, month: Month) -> Overview:
         return Overview(
             totals=totals,
             namespaces=namespaces[:TOP],
+            teams=_teams(connection, month, basis),
             days=_days(connection, month, [one.name for one in namespaces[:_NAMED]], basis),
             unallocated=_rows(
                 connection,
@@ -148,14 +179,34 @@ def _namespaces(
         f"""
         select
             cluster_name, namespace, coalesce(sum(accelerator_allocated_hours), 0),
-            sum({basis}_split_usd), sum({basis}_unused_usd)
-        from fct_daily_costs
+            sum({basis}_direct_usd), sum({basis}_idle_usd), sum({basis}_shared_usd)
+        from rpt_month_by_namespace
         where {_of(month)}
         group by cluster_name, namespace
-        order by sum({basis}_total_usd) desc, cluster_name, namespace
+        having namespace is not null or sum({basis}_direct_usd) <> 0
+        order by sum({basis}_total_usd - {basis}_unassigned_usd) desc, cluster_name, namespace
         """,
     )
     return [NamespaceCost(*row) for row in rows]
+
+
+def _teams(
+    connection: duckdb.DuckDBPyConnection, month: Month, basis: str
+) -> list[TeamCost]:
+    rows = _rows(
+        connection,
+        f"""
+        select
+            team, coalesce(sum(accelerator_allocated_hours), 0),
+            sum({basis}_direct_usd), sum({basis}_idle_usd), sum({basis}_shared_usd),
+            sum(change_usd)
+        from rpt_month_by_team
+        where {_of(month)}
+        group by team
+        order by sum({basis}_total_usd - {basis}_unassigned_usd) desc, team
+        """,
+    )
+    return [TeamCost(*row) for row in rows]
 
 
 def _days(

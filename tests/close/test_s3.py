@@ -207,7 +207,7 @@ def test_a_summary_on_a_machine_that_has_nothing_fetches_what_it_needs(
     assert {file.part for file in revision.manifest.files} == parts - {
         MANIFEST_NAME,
         *(f"{part.name}.parquet" for part in (CHARGEBACK, CHARGES, REMAINDER, CONTROLS)),
-    } | {part.name for part in (CHARGEBACK, REMAINDER, CONTROLS, SCAD)}
+    } | {part.name for part in (CHARGEBACK, CHARGES, REMAINDER, CONTROLS, SCAD)}
     assert len(list((revision.path / SCAD.name).iterdir())) == 2
 
 
