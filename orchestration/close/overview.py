@@ -184,7 +184,8 @@ def _namespaces(
         where {_of(month)}
         group by cluster_name, namespace
         having namespace is not null or sum({basis}_direct_usd) <> 0
-        order by sum({basis}_total_usd - {basis}_unassigned_usd) desc, cluster_name, namespace
+        order by
+            sum({basis}_total_usd - {basis}_unassigned_usd) desc, cluster_name, namespace
         """,
     )
     return [NamespaceCost(*row) for row in rows]

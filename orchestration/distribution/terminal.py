@@ -81,7 +81,7 @@ def warnings_of(policy: Policy, trial: Trial) -> list[str]:
         f"rule {one.name!r} (line {policy.lines[one.number - 1]}) found nobody to give"
         f" {_usd(left)} USD to."
         for one in trial.rules
-        if (left := one.left_usd[trial.basis])
+        if policy.rules[one.number - 1].share and (left := one.left_usd[trial.basis])
     ]
     found += [
         f"rule {name!r} (line {policy.lines[number - 1]}) takes the cost of pods that"

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.close.catalogue import controls_of
-from orchestration.close.controls import controls_of
 from orchestration.distribution.policy_file import built_in
 from orchestration.inventory.owners import OWNERSHIP
 from orchestration.lake.lake import Lake

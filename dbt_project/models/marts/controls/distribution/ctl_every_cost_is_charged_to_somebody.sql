@@ -2,6 +2,22 @@ with
 
 {{ told_bases() }},
 
+-- One basis is enough to act on: amortized, or what the invoice says.
+payers as (
+
+    select
+        billing_month,
+        payer_account_id,
+        case
+            when max(case when cost_basis = 'amortized' then 1 else 0 end) = 1
+                then 'amortized'
+            else 'unblended'
+        end as cost_basis
+    from bases
+    group by billing_month, payer_account_id
+
+),
+
 nobodys as (
 
     select
@@ -27,8 +43,11 @@ compared as (
         bases.payer_account_id,
         bases.cost_basis,
         nobodys.what,
-        {{ of_basis('nobodys') }} as unassigned_usd
-    from bases
+        case bases.cost_basis
+            when 'amortized' then nobodys.amortized_usd
+            else nobodys.unblended_usd
+        end as unassigned_usd
+    from payers as bases
     left join nobodys
         on
             bases.billing_month = nobodys.billing_month

@@ -1,6 +1,4 @@
-{%- set with_totals = [
-    'fct_daily_costs', 'rpt_month_by_namespace', 'rpt_month_by_workload'
-] -%}
+{%- set with_totals = ['fct_daily_costs'] -%}
 {%- set marts = with_totals + [
     'rpt_month_by_account', 'cur_table', 'fct_split_line_items'
 ] -%}
