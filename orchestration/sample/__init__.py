@@ -150,6 +150,6 @@ def _digest() -> str:
     """Digest of all that decides the sample's bytes and is in this checkout."""
     digest = hashlib.sha256()
     for source in _SOURCES:
-        for path in sorted(source.glob("*.py")) if source.is_dir() else [source]:
+        for path in sorted(source.glob("*.*")) if source.is_dir() else [source]:
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
