@@ -25,7 +25,9 @@ final as (
         count(*) filter (where rules.cost_count = 0) = 0 as is_passed,
         count(rules.rule) || ' rules'
         || coalesce(
-            ', nothing matched: ' || {{ list_text('rules.rule', 'rules.cost_count = 0') }}, ''
+            ', nothing matched: '
+            || {{ list_text('rules.rule', 'rules.cost_count = 0') }},
+            ''
         ) as evidence
     from months
     left join rules on months.billing_month = rules.billing_month
