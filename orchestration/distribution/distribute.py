@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from orchestration.distribution.policy_file import Policy
 from orchestration.distribution.statements import (
@@ -26,7 +27,8 @@ from orchestration.distribution.statements import (
 from orchestration.engines.duckdb import quote
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
-from orchestration.lake.schemas import BASES, UNIT_DIGITS
+from orchestration.lake.schemas import BASES, CHARGE_RULES, UNIT_DIGITS
+from orchestration.lake.schemas import CHARGES as CHARGES_OF_LAKE
 
 COSTS = "int_costs__undistributed"
 """The model that is distributed, in the warehouse."""
@@ -81,17 +83,18 @@ class Distribution:
 
     def write_charges(self, path: Path) -> int:
         """Write the charges as Parquet, in their order, and return how many they are."""
-        self._copy(f"select * from distributed order by {', '.join(_ORDER)}", path)
+        self._copy("distributed", CHARGES_OF_LAKE, ", ".join(_ORDER), path)
         return self._count("distributed")
 
     def write_rules(self, path: Path) -> int:
         """Write what each rule took of each payer, and return how many rows that is."""
-        self._copy("select * from rules order by rule_number, payer_account_id", path)
+        self._copy("rules", CHARGE_RULES, "rule_number, payer_account_id", path)
         return self._count("rules")
 
-    def _copy(self, rows: str, path: Path) -> None:
+    def _copy(self, table: str, schema: pa.Schema, order: str, path: Path) -> None:
         self.connection.execute(
-            f"copy ({rows}) to {quote(str(path))} (format parquet, compression zstd)"
+            f"copy (select {', '.join(schema.names)} from {table} order by {order})"
+            f" to {quote(str(path))} (format parquet, compression zstd)"
         )
 
     def _count(self, table: str) -> int:
