@@ -162,6 +162,46 @@ def explain(
     print_carriers(_console(), when, what, found)
 
 
+@policy.command(epilog="Example: podledger policy compare scad separate new-policy.yml")
+def compare(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE...",
+            help="Policies. Default: scad, separate and the one in use.",
+        ),
+    ] = None,
+    month: Annotated[
+        str | None,
+        typer.Option(metavar="MONTH", help="Month to try them on; the newest by default."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who would pay what under several policies, side by side. Nothing is changed."""
+    settings = settings_in_use()
+    with progress_line() as progress:
+        progress("Loading")
+        from orchestration.distribution.trial import compare_policies, newest_month
+
+        when = read_month(month) if month else newest_month(settings.warehouse)
+        if when is None:
+            raise PodledgerError(
+                "No month was computed yet to try policies on. Run podledger close."
+            )
+        chosen = [_policy(settings, file, when) for file in files or ("scad", "separate")]
+        if not files:
+            chosen.append(_policy(settings, None, when))
+        unique = list({one.name: one for one in chosen}.values())
+        basis, rows = compare_policies(settings.warehouse, when, unique)
+    if as_json:
+        told = [row.as_json() for row in rows]
+        print_json({"month": when.label, "basis": basis, "teams": told})
+        return
+    from orchestration.distribution.terminal import print_comparison
+
+    print_comparison(_console(), when, basis, rows)
+
+
 def _policy(settings: Settings, file: str | None, month: Month | None) -> Policy:
     """The policy that is named, or the one that a close would use."""
     from orchestration.distribution.policy_file import BUILT_IN, read_policy

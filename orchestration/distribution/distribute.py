@@ -160,7 +160,6 @@ def _prepare(
                     public_on_demand_usd, billing_month, labels, owner_labels),
                 coalesce(labels, map([], [])::{_MAP}) as labels,
                 coalesce(owner_labels, map([], [])::{_MAP}) as owner_labels,
-                {_in_cluster()} as cluster,
                 {_in_cluster("namespace")} as cluster_namespace,
                 {_in_cluster("node_pool")} as cluster_node_pool,
                 ({asked})::int as part,
@@ -196,16 +195,11 @@ def _prepare(
         )
 
 
-def _in_cluster(column: str | None = None) -> str:
-    """One text for what is within a cluster: its account, Region and name, and a part.
-
-    Accounts and Regions may have clusters of one name.
-    """
-    within = f", {column}" if column else ""
-    also = f" and {column} is not null" if column else ""
+def _in_cluster(column: str) -> str:
+    """One text for a part of a cluster: other clusters may have one of the same name."""
     return (
-        f"case when cluster_name is not null{also} then row(usage_account_id, region_code,"
-        f" cluster_name{within})::varchar end"
+        f"case when cluster_name is not null and {column} is not null"
+        f" then row(cluster_name, {column})::varchar end"
     )
 
 

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -74,13 +75,28 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+_ONE_OR_MORE = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
+)
+"""What editors are told: one text, or a list of them."""
+
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-Patterns = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_listed)]
+Patterns = Annotated[
+    tuple[Text, ...], Field(min_length=1), BeforeValidator(_listed), _ONE_OR_MORE
+]
 """One text or a list of them, of which one must match; ``*`` stands for any text."""
 
 LabelPattern = Annotated[Text, StringConstraints(pattern=r"^[A-Za-z0-9._/-]+=.*$")]
 LabelPatterns = Annotated[
-    tuple[LabelPattern, ...], Field(min_length=1), BeforeValidator(_listed)
+    tuple[LabelPattern, ...],
+    Field(min_length=1),
+    BeforeValidator(_listed),
+    _ONE_OR_MORE,
 ]
 """``name=value``, one text or a list."""
 

@@ -186,7 +186,8 @@ def _rules(text: str, place: str, mistakes: list[str]) -> Iterator[_Written]:
                 return
         document = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or "it is nested too deeply"
+        is_yaml = isinstance(error, yaml.YAMLError)
+        reason = " ".join(str(error).split()) if is_yaml else "it is nested too deeply"
         raise PodledgerError(
             f"The policy {place} is no YAML ({reason}). Correct the file; nothing was"
             " changed."

@@ -47,7 +47,7 @@ _CIRCLES: Mapping[str, str | None] = {
     "payer": None,
     "account": "usage_account_id",
     "region": "region_code",
-    "cluster": "cluster",
+    "cluster": "cluster_name",
     "namespace": "cluster_namespace",
     "node_pool": "cluster_node_pool",
     "node": "instance_id",
@@ -69,9 +69,9 @@ _COLUMNS: Mapping[str, str] = {
 }
 
 _COUNTED: Mapping[str, str] = {
-    "workload": "row(usage_account_id, region_code, cluster_name, namespace,"
-    " workload_type, workload_name, deployment)::varchar",
-    "namespace": "row(usage_account_id, region_code, cluster_name, namespace)::varchar",
+    "workload": "row(cluster_name, namespace, workload_type, workload_name, deployment)"
+    "::varchar",
+    "namespace": "row(cluster_name, namespace)::varchar",
     "team": "labels['team']",
 }
 """Whom ``even`` counts, as one text: null of those who are none of it."""

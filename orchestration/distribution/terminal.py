@@ -11,7 +11,7 @@ from rich.text import Text
 from orchestration.distribution.month import CHARGE_TYPES
 from orchestration.distribution.policy_file import Policy
 from orchestration.distribution.shares import TeamCharges
-from orchestration.distribution.trial import Carrier, Trial
+from orchestration.distribution.trial import Carrier, TeamUnder, Trial
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.months import Month
 from orchestration.lake.terminal import figures_table, print_indented, print_section
@@ -89,6 +89,12 @@ def warnings_of(policy: Policy, trial: Trial) -> list[str]:
         " before those rules."
         for number, name, usd in trial.late
     ]
+    if trial.namesakes:
+        found.append(
+            f"the clusters {', '.join(trial.namesakes)} stand in several accounts or Regions,"
+            " and rules within clusters take each name for one cluster. To tell them apart,"
+            " write a rule for each account or Region."
+        )
     return found
 
 
@@ -107,6 +113,23 @@ def print_team(console: Console, month: Month, charged: TeamCharges) -> None:
         table.add_row(one.rule, cents(one.rule_usd), part, cents(one.usd))
         table.add_row(Text(f"  {one.key}", style="dim"))
     print_section(console, "By rule of the policy", table)
+    console.print()
+
+
+def print_comparison(
+    console: Console, month: Month, basis: str, rows: Sequence[TeamUnder]
+) -> None:
+    """Print what each team would be charged under several policies, side by side."""
+    names = list(rows[0].usd) if rows else []
+    console.print()
+    console.print(Text(f"{month} by team and policy: {basis} cost in USD", style="bold"))
+    table = figures_table(*names)
+    for row in rows:
+        who = row.team or Text("(no team, or unassigned)", style="dim")
+        table.add_row(who, *(cents(row.usd[name]) for name in names))
+    totals = [sum((row.usd[name] for row in rows), Decimal(0)) for name in names]
+    table.add_row("total", *map(cents, totals), style="bold")
+    print_section(console, "Charged to", table)
     console.print()
 
 

@@ -6,7 +6,7 @@ what stays unassigned, and who carries what something cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +52,8 @@ class Trial:
         rules: What came of each rule, in order.
         by_type: Charge type -> USD.
         unassigned: Most expensive first.
+        namesakes: Names of clusters that stand in several accounts or Regions, if a rule
+            shares within clusters.
         late: Rules that take pods to which earlier rules gave: number, name, and USD that
             stays with those pods.
     """
@@ -61,6 +63,7 @@ class Trial:
     rules: list[RuleResult]
     by_type: dict[str, Decimal | None]
     unassigned: list[Unassigned]
+    namesakes: list[str]
     late: list[tuple[int, str, Decimal]]
 
 
@@ -116,8 +119,60 @@ def try_policy(warehouse: Path, month: Month, policy: Policy) -> Trial:
                     " group by all order by abs(usd) desc, origin, origin_detail"
                 ).fetchall()
             ],
+            namesakes=_namesakes(connection, policy),
             late=_late(connection, basis),
         )
+
+
+@dataclass(frozen=True)
+class TeamUnder:
+    """What a team would be charged under several policies.
+
+    Attributes:
+        team: Its name; None for what has no team, unassigned cost included.
+        usd: Name of the policy -> USD.
+    """
+
+    team: str | None
+    usd: dict[str, Decimal]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON's own types; money as exact text."""
+        return {
+            "team": self.team,
+            "usd": {name: f"{usd:f}" for name, usd in self.usd.items()},
+        }
+
+
+def compare_policies(
+    warehouse: Path, month: Month, policies: Sequence[Policy]
+) -> tuple[str, list[TeamUnder]]:
+    """What each team would be charged under each of several policies.
+
+    Returns:
+        The cost basis, and the teams, by what they cost under the last policy.
+
+    Raises:
+        PodledgerError: The month was not computed, or a policy cannot be applied to it.
+    """
+    charged: dict[str | None, dict[str, Decimal]] = {}
+    basis = ""
+    for policy in policies:
+        with open_warehouse(warehouse) as connection:
+            _require_month(connection, month, policy)
+            distribute(connection, month, policy)
+            basis = _basis(connection)
+            for team, usd in connection.execute(
+                f"select labels['team'], sum({basis}_usd) from distributed group by 1"
+            ).fetchall():
+                charged.setdefault(team, {})[policy.name] = usd
+    names = [policy.name for policy in policies]
+    rows = [
+        TeamUnder(team, {name: usd.get(name, Decimal(0)) for name in names})
+        for team, usd in charged.items()
+    ]
+    rows.sort(key=lambda one: (one.team is None, -one.usd[names[-1]], one.team or ""))
+    return basis, rows
 
 
 def carriers(
@@ -212,6 +267,21 @@ def _by_type(found: Distribution, basis: str) -> dict[str, Decimal | None]:
         ).fetchall()
     )
     return {name: sums.get(name, Decimal(0)) for name in CHARGE_TYPES}
+
+
+def _namesakes(connection: duckdb.DuckDBPyConnection, policy: Policy) -> list[str]:
+    """Clusters that rules take for one, and that may be several."""
+    circles = {
+        circle for rule in policy.rules if rule.share for circle in rule.share.circles
+    }
+    if not circles & {"cluster", "namespace", "node_pool"}:
+        return []
+    rows = connection.execute(
+        "select cluster_name from whom where cluster_name is not null"
+        " group by payer_account_id, cluster_name"
+        " having count(distinct (usage_account_id, region_code)) > 1 order by 1"
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def _late(

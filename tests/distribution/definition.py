@@ -157,7 +157,7 @@ def _give(found: Meaning, rule: Rule, cost: Cost) -> bool:
 
 
 def circle_of(circle: str, cost: Cost) -> Any:
-    cluster = (cost.usage_account_id, cost.region_code, cost.cluster_name)
+    cluster = (cost.cluster_name,)
     if circle in ("cluster", "namespace", "node_pool") and cost.cluster_name is None:
         return None
     part = {"namespace": cost.namespace, "node_pool": cost.node_pool}
@@ -266,7 +266,7 @@ def _counted(share: Share, direct: dict[Whom, Fraction]) -> dict[Whom, Fraction]
             return team
         if isinstance(share.by, dict):
             return to[5] if share.counts == "workload" else to[4]
-        return to[1:6] if share.counts == "workload" else to[1:5]
+        return to[3:6] if share.counts == "workload" else to[3:5]
 
     within: dict[Any, Fraction] = defaultdict(Fraction)
     for to, usd in direct.items():
