@@ -71,7 +71,8 @@ def by_policy(
     with duckdb.connect() as connection:
         ((namespace,),) = connection.execute(
             f"select namespace from '{closed_world.path}/charges.parquet'"
-            " where charge_type = 'direct' group by 1 order by sum(amortized_usd) desc limit 1"
+            " where charge_type = 'direct' group by 1 order by sum(amortized_usd) desc"
+            " limit 1"
         ).fetchall()
     policy = folder / "mine.yml"
     policy.write_text(POLICY.replace("[NAMESPACE]", namespace.replace('"', '\\"')))

@@ -91,9 +91,9 @@ def warnings_of(policy: Policy, trial: Trial) -> list[str]:
     ]
     if trial.namesakes:
         found.append(
-            f"the clusters {', '.join(trial.namesakes)} stand in several accounts or Regions,"
-            " and rules within clusters take each name for one cluster. To tell them apart,"
-            " write a rule for each account or Region."
+            f"the clusters {', '.join(trial.namesakes)} stand in several accounts or"
+            " Regions, and rules within clusters take each name for one cluster. To tell"
+            " them apart, write a rule for each account or Region."
         )
     return found
 
