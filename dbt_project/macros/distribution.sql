@@ -51,7 +51,7 @@ crossing as (
 
 {# The month's charges by some keys, with the change since the month before.
 
-   keys: pairs of a name and what it is in fct_charges and in fct_daily_costs.
+   keys: triples of a name and what it is in fct_charges and in int_pod_costs__daily.
 
    The change is split in two: what another number of device-hours would have cost at the
    rate of the month before, and what the rate itself changed. Both are null where one of
@@ -92,10 +92,10 @@ hours as (
         {% for name, _, of_pods in keys %}{{ of_pods }} as {{ name }},
         {% endfor -%}
         {% for resource in resources() -%}
-        sum({{ resource }}_allocated_hours::decimal(28, 9)) as {{ resource }}_hours
+        sum({{ resource }}_allocated_hours)::decimal(38, 12) as {{ resource }}_hours
         {{- ',' if not loop.last }}
         {% endfor %}
-    from {{ ref('fct_daily_costs').render() }}
+    from {{ ref('int_pod_costs__daily').render() }}
     group by billing_month, {% for name, _, of_pods in keys -%}
     {{ of_pods }}{{ ', ' if not loop.last }}
     {%- endfor %}
@@ -120,25 +120,76 @@ charged as (
 
 ),
 
+-- A month and the one before it in one relation, and not joined: so a reader of one month
+-- reads the files of these two alone.
+either as (
+
+    select
+        billing_month,
+        {% for name, _, _ in keys %}{{ name }},
+        {% endfor -%}
+        {% for resource in resources() %}{{ resource }}_hours,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {% for type in charge_types() + ['total'] -%}
+        {{ basis }}_{{ type }}_usd,
+        {% endfor -%}
+        {% endfor -%}
+        true as is_now
+    from charged
+    union all
+    select
+        (billing_month + interval 1 month)::date as billing_month,
+        {% for name, _, _ in keys %}{{ name }},
+        {% endfor -%}
+        {% for resource in resources() %}{{ resource }}_hours,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {% for type in charge_types() + ['total'] -%}
+        {{ basis }}_{{ type }}_usd,
+        {% endfor -%}
+        {% endfor -%}
+        false as is_now
+    from charged
+
+),
+
 compared as (
 
     select
-        charged.*,
-        previous.amortized_total_usd as previous_usd,
-        charged.amortized_total_usd - previous.amortized_total_usd as change_usd,
+        billing_month,
+        {% for name, _, _ in keys %}{{ name }},
+        {% endfor -%}
+        {% for resource in resources() -%}
+        sum({{ resource }}_hours) filter (where is_now) as {{ resource }}_hours,
+        {% endfor -%}
+        {% for basis in bases() -%}
+        {% for type in charge_types() + ['total'] -%}
+        sum({{ basis }}_{{ type }}_usd) filter (where is_now) as {{ basis }}_{{ type }}_usd,
+        {% endfor -%}
+        {% endfor -%}
+        sum(amortized_total_usd) filter (where not is_now) as previous_usd,
+        sum(accelerator_hours) filter (where not is_now) as previous_hours
+    from either
+    group by billing_month, {% for name, _, _ in keys -%}
+    {{ name }}{{ ', ' if not loop.last }}
+    {%- endfor %}
+    having count(*) filter (where is_now) > 0
+
+),
+
+in_units as (
+
+    select
+        *,
+        amortized_total_usd - previous_usd as change_usd,
+        {{ wide_units('previous_usd', 10) }} as units_before,
+        {{ wide_units('accelerator_hours', 9) }} as hours_now,
         case
-            when previous.accelerator_hours > 0 and charged.accelerator_hours > 0
-                then {{ wide_units('previous.accelerator_hours', 9) }}
-        end as hours_before,
-        {{ wide_units('charged.accelerator_hours', 9) }} as hours_now,
-        {{ wide_units('previous.amortized_total_usd', 10) }} as units_before
-    from charged
-    left join charged as previous
-        on
-            charged.billing_month = (previous.billing_month + interval 1 month)::date
-            {% for name, _, _ in keys -%}
-            and {{ same('charged.' ~ name, 'previous.' ~ name) }}
-            {% endfor %}
+            when previous_hours > 0 and accelerator_hours > 0
+                then {{ wide_units('previous_hours', 9) }}
+        end as hours_before
+    from compared
 
 ),
 
@@ -153,7 +204,7 @@ final as (
         {% endfor -%}
         {% for basis in bases() -%}
         {% for type in charge_types() + ['total'] -%}
-        {{ basis }}_{{ type }}_usd,
+        {{ basis }}_{{ type }}_usd::decimal(38, 10) as {{ basis }}_{{ type }}_usd,
         {% endfor -%}
         {% endfor -%}
         previous_usd::decimal(38, 10) as previous_usd,
@@ -170,7 +221,7 @@ final as (
             change_usd
             - {{ usd(border('units_before', 'hours_now - hours_before', 'hours_before')) }}
         )::decimal(38, 10) as price_change_usd
-    from compared
+    from in_units
 
 )
 

@@ -50,6 +50,7 @@ def policy(
     keep_policy(Lake(settings.home, settings.remote), month, read)
     return dg.MaterializeResult(
         metadata={
+            "dagster/row_count": 1,
             "policy": read.name,
             "sha256": read.sha256,
             "rules": table(

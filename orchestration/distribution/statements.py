@@ -350,7 +350,7 @@ def _measured(share: Share) -> str:
     """What a receiver's part is proportional to, as a whole number."""
     if isinstance(share.by, str) and share.by in _HOURS:
         return (
-            "coalesce(sum((allocated_hours::decimal(28, 9) * 1000000000::decimal(10, 0))"
+            "coalesce(sum((allocated_hours::decimal(25, 12) * 1000000000000::decimal(13, 0))"
             f"::hugeint) filter (where resource = '{_HOURS[share.by]}'), 0)"
         )
     return "sum(direct_units)::hugeint"
@@ -395,21 +395,27 @@ def _border(units: str, weight: str, total: str) -> str:
 
 
 def _apportioned(relation: str, within: str, order: str, weight: str) -> str:
+    before = f"((until - {weight}) // scale)"
     parts = ",\n        ".join(
-        f"{_border(units, 'until', 'total')}"
-        f" - {_border(units, f'(until - {weight})', 'total')} as {units}"
+        f"{_border(units, '(until // scale)', '(total // scale)')}"
+        f" - {_border(units, before, '(total // scale)')} as {units}"
         for units in UNITS
     )
     return f"""\
-    select * exclude ({", ".join(UNITS)}, until, total),
+    select * exclude ({", ".join(UNITS)}, until, total, scale),
         {parts}
     from (
         select *,
-            (sum({weight}) over (
-                partition by {within} order by {order} rows unbounded preceding
-            ))::hugeint as until,
-            (sum({weight}) over (partition by {within}))::hugeint as total
-        from {relation}
+            -- 18 digits of a weight are enough, and leave room for those of the money.
+            pow(10, greatest(length(total::varchar) - 18, 0))::hugeint as scale
+        from (
+            select *,
+                (sum({weight}) over (
+                    partition by {within} order by {order} rows unbounded preceding
+                ))::hugeint as until,
+                (sum({weight}) over (partition by {within}))::hugeint as total
+            from {relation}
+        )
     )"""
 
 

@@ -79,11 +79,8 @@ def test_every_column_of_a_mart_is_made_from_something_but_for_its_constants() -
         ),
         (
             "rpt_month_by_namespace",
-            "net_amortized_unused_usd",
-            {
-                ("pod_costs", f"{resource}_net_amortized_unused_usd")
-                for resource in ("accelerator", "vcpu", "memory")
-            },
+            "net_amortized_idle_usd",
+            {("charges", "charge_type"), ("charges", "net_amortized_usd")},
         ),
         (
             "int_bill_lines__costed",
