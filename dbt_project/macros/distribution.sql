@@ -57,101 +57,46 @@ crossing as (
    rate of the month before, and what the rate itself changed. Both are null where one of
    the months has no device-hours. #}
 {% macro charges_rolled_up(keys) -%}
--- All months: dbt would show an incremental model its own month alone.
+{%- set all_types = charge_types() + ['total'] -%}
+-- All months: dbt would show an incremental model its own month alone. A month and the one
+-- before it are rows of one relation, and not joined, so that a reader of a month reads
+-- the files of these two alone.
 with
 
-charges as (
-
-    select
-        billing_month,
-        {% for name, of_charges, _ in keys %}{{ of_charges }} as {{ name }},
-        {% endfor -%}
-        {% for basis in bases() -%}
-        {% for type in charge_types() -%}
-        case
-            when count(*) = count({{ basis }}_usd)
-                then coalesce(
-                    sum({{ basis }}_usd) filter (where charge_type = '{{ type }}'), 0
-                )
-        end::decimal(38, 10) as {{ basis }}_{{ type }}_usd,
-        {% endfor -%}
-        sum({{ basis }}_usd)::decimal(38, 10) as {{ basis }}_total_usd
-        {{- ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('fct_charges').render() }}
-    group by billing_month, {% for name, of_charges, _ in keys -%}
-    {{ of_charges }}{{ ', ' if not loop.last }}
-    {%- endfor %}
-
-),
-
-hours as (
-
-    select
-        billing_month,
-        {% for name, _, of_pods in keys %}{{ of_pods }} as {{ name }},
-        {% endfor -%}
-        {% for resource in resources() -%}
-        sum({{ resource }}_allocated_hours)::decimal(38, 12) as {{ resource }}_hours
-        {{- ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('int_pod_costs__daily').render() }}
-    group by billing_month, {% for name, _, of_pods in keys -%}
-    {{ of_pods }}{{ ', ' if not loop.last }}
-    {%- endfor %}
-
-),
-
-charged as (
-
-    select
-        charges.*,
-        {% for resource in resources() -%}
-        coalesce(hours.{{ resource }}_hours, 0) as {{ resource }}_hours
-        {{- ',' if not loop.last }}
-        {% endfor %}
-    from charges
-    left join hours
-        on
-            charges.billing_month = hours.billing_month
-            {% for name, _, _ in keys -%}
-            and {{ same('charges.' ~ name, 'hours.' ~ name) }}
-            {% endfor %}
-
-),
-
--- A month and the one before it in one relation, and not joined: so a reader of one month
--- reads the files of these two alone.
 either as (
 
+    {% for is_now in ['true', 'false'] -%}
+    {%- set month = 'billing_month' if is_now == 'true'
+        else '(billing_month + interval 1 month)::date' -%}
     select
-        billing_month,
-        {% for name, _, _ in keys %}{{ name }},
+        {{ month }} as billing_month,
+        {% for name, of_charges, _ in keys %}{{ of_charges }} as {{ name }},
         {% endfor -%}
-        {% for resource in resources() %}{{ resource }}_hours,
+        {{ is_now }} as is_now,
+        true as is_charge,
+        charge_type,
+        {% for basis in bases() %}{{ basis }}_usd,
         {% endfor -%}
-        {% for basis in bases() -%}
-        {% for type in charge_types() + ['total'] -%}
-        {{ basis }}_{{ type }}_usd,
-        {% endfor -%}
-        {% endfor -%}
-        true as is_now
-    from charged
+        {% for resource in resources() -%}
+        0::decimal(38, 12) as {{ resource }}_hours{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('fct_charges').render() }}
     union all
     select
-        (billing_month + interval 1 month)::date as billing_month,
-        {% for name, _, _ in keys %}{{ name }},
+        {{ month }} as billing_month,
+        {% for name, _, of_pods in keys %}{{ of_pods }} as {{ name }},
         {% endfor -%}
-        {% for resource in resources() %}{{ resource }}_hours,
+        {{ is_now }} as is_now,
+        false as is_charge,
+        null::varchar as charge_type,
+        {% for basis in bases() %}null::decimal(38, 10) as {{ basis }}_usd,
         {% endfor -%}
-        {% for basis in bases() -%}
-        {% for type in charge_types() + ['total'] -%}
-        {{ basis }}_{{ type }}_usd,
-        {% endfor -%}
-        {% endfor -%}
-        false as is_now
-    from charged
-
+        {% for resource in resources() -%}
+        {{ resource }}_allocated_hours as {{ resource }}_hours{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_pod_costs__daily').render() }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 compared as (
@@ -164,17 +109,29 @@ compared as (
         sum({{ resource }}_hours) filter (where is_now) as {{ resource }}_hours,
         {% endfor -%}
         {% for basis in bases() -%}
-        {% for type in charge_types() + ['total'] -%}
-        sum({{ basis }}_{{ type }}_usd) filter (where is_now) as {{ basis }}_{{ type }}_usd,
+        {% for type in all_types -%}
+        -- A basis that the exports do not tell of all of it is null.
+        case
+            when
+                count(*) filter (where is_now and is_charge)
+                = count({{ basis }}_usd) filter (where is_now and is_charge)
+                then coalesce(
+                    sum({{ basis }}_usd) filter (
+                        where is_now
+                        {{- " and charge_type = '" ~ type ~ "'" if type != 'total' }}
+                    ),
+                    0
+                )
+        end::decimal(38, 10) as {{ basis }}_{{ type }}_usd,
         {% endfor -%}
         {% endfor -%}
-        sum(amortized_total_usd) filter (where not is_now) as previous_usd,
+        sum(amortized_usd) filter (where not is_now) as previous_usd,
         sum(accelerator_hours) filter (where not is_now) as previous_hours
     from either
     group by billing_month, {% for name, _, _ in keys -%}
     {{ name }}{{ ', ' if not loop.last }}
     {%- endfor %}
-    having count(*) filter (where is_now) > 0
+    having count(*) filter (where is_now and is_charge) > 0
 
 ),
 
@@ -203,8 +160,7 @@ final as (
         {{ nearest_double(resource ~ '_hours') }} as {{ resource }}_allocated_hours,
         {% endfor -%}
         {% for basis in bases() -%}
-        {% for type in charge_types() + ['total'] -%}
-        {{ basis }}_{{ type }}_usd::decimal(38, 10) as {{ basis }}_{{ type }}_usd,
+        {% for type in all_types %}{{ basis }}_{{ type }}_usd,
         {% endfor -%}
         {% endfor -%}
         previous_usd::decimal(38, 10) as previous_usd,

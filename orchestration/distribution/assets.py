@@ -46,8 +46,8 @@ def policy(
     """Read and check the policy before anything is computed."""
     month = month_of(context)
     where = inputs(month).policy
-    read = read_policy(where, settings.labels)
-    keep_policy(Lake(settings.home, settings.remote), month, read)
+    lake, read = Lake(settings.home, settings.remote), read_policy(where, settings.labels)
+    keep_policy(lake, month, read)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": 1,
@@ -57,7 +57,8 @@ def policy(
                 ("rule", "takes", "goes"),
                 [(rule.name, rule.take, rule.key) for rule in read.rules],
             ),
-            "dagster/uri": where,
+            "file": where,
+            "dagster/uri": str(lake.partition("policy", month)),
         },
         data_version=dg.DataVersion(read.sha256),
     )

@@ -350,8 +350,9 @@ def _measured(share: Share) -> str:
     """What a receiver's part is proportional to, as a whole number."""
     if isinstance(share.by, str) and share.by in _HOURS:
         return (
-            "coalesce(sum((allocated_hours::decimal(25, 12) * 1000000000000::decimal(13, 0))"
-            f"::hugeint) filter (where resource = '{_HOURS[share.by]}'), 0)"
+            "coalesce(sum((allocated_hours::decimal(25, 12)"
+            " * 1000000000000::decimal(13, 0))::hugeint) filter (where resource ="
+            f" '{_HOURS[share.by]}'), 0)"
         )
     return "sum(direct_units)::hugeint"
 

@@ -2,89 +2,94 @@ with
 
 {{ told_bases() }},
 
-taken as (
+moved as (
 
     select
         billing_month,
+        payer_account_id,
         rule,
         across_payers,
-        payer_account_id,
         {% for basis in bases() -%}
-        {{ basis }}_taken_usd as {{ basis }}_usd{{ ',' if not loop.last }}
+        {{ basis }}_taken_usd,
+        0::decimal(38, 10) as {{ basis }}_given_usd{{ ',' if not loop.last }}
         {% endfor %}
     from {{ source('distribution', 'charge_rules') }}
-
-),
-
-given as (
-
+    union all
     select
         billing_month,
-        rule,
         bill_payer_account_id as payer_account_id,
+        rule,
+        false as across_payers,
         {% for basis in bases() -%}
-        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
+        0::decimal(38, 10) as {{ basis }}_taken_usd,
+        {{ basis }}_usd as {{ basis }}_given_usd{{ ',' if not loop.last }}
         {% endfor %}
     from {{ ref('fct_charges') }}
     where rule is not null
-    group by billing_month, rule, bill_payer_account_id
-
-),
-
-rules as (
-
-    select
-        billing_month,
-        rule,
-        max(case when across_payers then 1 else 0 end) = 1 as across_payers
-    from taken
-    group by billing_month, rule
 
 ),
 
 by_payer as (
 
     select
-        bases.billing_month,
-        bases.payer_account_id,
-        bases.cost_basis,
-        rules.rule,
-        rules.across_payers,
-        coalesce({{ of_basis('taken') }}, 0) as taken_usd,
-        coalesce({{ of_basis('given') }}, 0) as given_usd
-    from bases
-    left join rules on bases.billing_month = rules.billing_month
-    left join taken
-        on
-            rules.billing_month = taken.billing_month
-            and rules.rule = taken.rule
-            and bases.payer_account_id = taken.payer_account_id
-    left join given
-        on
-            rules.billing_month = given.billing_month
-            and rules.rule = given.rule
-            and bases.payer_account_id = given.payer_account_id
+        billing_month,
+        payer_account_id,
+        rule,
+        max(case when across_payers then 1 else 0 end) as across_payers,
+        {% for basis in bases() -%}
+        coalesce(sum({{ basis }}_taken_usd), 0) as {{ basis }}_taken_usd,
+        coalesce(sum({{ basis }}_given_usd), 0) as {{ basis }}_given_usd
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from moved
+    group by billing_month, payer_account_id, rule
+
+),
+
+-- Where a rule may cross payers, it gives over all of them together what it takes.
+by_rule as (
+
+    select
+        billing_month,
+        payer_account_id,
+        rule,
+        {% for basis in bases() -%}
+        {% for part in ['taken', 'given'] -%}
+        case
+            when max(across_payers) over (partition by billing_month, rule) = 1
+                then sum({{ basis }}_{{ part }}_usd)
+                    over (partition by billing_month, rule)
+            else {{ basis }}_{{ part }}_usd
+        end as {{ basis }}_{{ part }}_usd
+        {{- ',' if not (loop.last and basis == bases()[-1]) }}
+        {% endfor -%}
+        {% endfor %}
+    from by_payer
 
 ),
 
 compared as (
 
     select
-        billing_month,
-        payer_account_id,
-        cost_basis,
-        rule,
-        case
-            when across_payers
-                then sum(taken_usd) over (partition by billing_month, cost_basis, rule)
-            else taken_usd
-        end as taken_usd,
-        case
-            when across_payers
-                then sum(given_usd) over (partition by billing_month, cost_basis, rule)
-            else given_usd
-        end as given_usd
-    from by_payer
+        bases.billing_month,
+        bases.payer_account_id,
+        bases.cost_basis,
+        by_rule.rule,
+        {% for part in ['taken', 'given'] -%}
+        coalesce(
+            case bases.cost_basis
+                {% for basis in bases() -%}
+                when '{{ basis }}' then by_rule.{{ basis }}_{{ part }}_usd
+                {% endfor -%}
+            end,
+            0
+        ) as {{ part }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from bases
+    left join by_rule
+        on
+            bases.billing_month = by_rule.billing_month
+            and bases.payer_account_id = by_rule.payer_account_id
 
 ),
 
