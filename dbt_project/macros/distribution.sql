@@ -59,8 +59,8 @@ crossing as (
 {% macro charges_rolled_up(keys) -%}
 {%- set all_types = charge_types() + ['total'] -%}
 -- All months: dbt would show an incremental model its own month alone. A month and the one
--- before it are rows of one relation, and not joined, so that a reader of a month reads
--- the files of these two alone.
+-- before it are rows of one relation and not joined, so that the month of a reader goes
+-- down to the tables.
 with
 
 either as (
