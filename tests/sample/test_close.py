@@ -8,9 +8,11 @@ import pytest
 
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
+from orchestration.distribution.policy_file import read_policy
+from orchestration.distribution.trial import compare_policies
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
-from orchestration.lake.settings import Settings
+from orchestration.lake.settings import PROJECT_DIR, Settings
 from tests.sample.reading import fetch
 
 OCTOBER = Month(2026, 10)
@@ -193,3 +195,32 @@ def test_pods_on_fargate_cost_exactly_their_lines(closed: Connection) -> None:
         )
         == billed
     )
+
+
+def test_the_page_on_chargeback_tells_what_each_policy_charges(
+    published: Publication,
+) -> None:
+    home = published.path.parents[2]
+    page = (PROJECT_DIR / "docs" / "chargeback.md").read_text()
+    policies = [
+        read_policy(name)
+        for name in ("scad", "separate", str(home / "sample/2026-10/sample-policy.yml"))
+    ]
+    _, rows = compare_policies(home / "warehouse" / "podledger.duckdb", OCTOBER, policies)
+    assert len(rows) == 12
+    for row in rows:
+        amounts = " | ".join(f"{usd:,.2f}" for usd in row.usd.values())
+        assert f"| {row.team or 'nobody'} | {amounts} |" in page
+
+
+def test_every_dollar_of_the_sample_is_somebodys(published: Publication) -> None:
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"select charge_type, sum(amortized_usd), count(distinct rule)"
+            f" from '{published.path}/charges.parquet' group by 1"
+        ).fetchall()
+    by_type = {name: (usd, rules) for name, usd, rules in found}
+    assert set(by_type) == {"direct", "idle", "shared"}
+    # Of the standby pool a rule gives all; the pools share theirs.
+    assert by_type["idle"] == (Decimal("148409.1889209902"), 2)
+    assert by_type["shared"][1] == 8
