@@ -47,7 +47,8 @@ SHOWN = frozenset(name for key in MARTS for name in key.path)
 
 @dbt_assets(
     manifest=manifest_path(),
-    select="fqn:podledger.intermediate.proofs fqn:podledger.marts",
+    select="fqn:podledger.intermediate.proofs fqn:podledger.marts"
+    " fqn:podledger.semantic_models",
     name="close_models",
     dagster_dbt_translator=Translator(),
     partitions_def=billing_months,

@@ -64,6 +64,7 @@ _ROOMS = {
     "models/intermediate/distribution": "distribution",
     "models/marts/distribution": "distribution",
     "models/marts": "close",
+    "models/semantic_models": "close",
     "models/intermediate/proofs": "close",
 }
 
