@@ -45,6 +45,10 @@ POLICY = """\
   take: remainder
   where: {line_type: [Usage, Fee, RIFee, SavingsPlanRecurringFee]}
   share: {within: payer, by: charged_so_far}
+- name: what the month has none of
+  take: remainder
+  where: {category: no-such-category}
+  give: {team: nobody}
 - name: credits, evenly
   take: remainder
   where: {category: [credits, refunds]}
@@ -121,7 +125,9 @@ def test_published_charges_are_what_the_policy_means(
         kind = (row["charge_type"], row["origin"], row["rule"], row["reason"])
         for basis in BASES:
             actual[row["usage_date"], whom, *kind][basis] += row[f"{basis}_usd"]
-    assert {rule for *_, rule, _ in actual} >= {rule.name for rule in rules}
+    silent = "what the month has none of"
+    named = {rule.name for rule in rules} - {silent}
+    assert {rule for *_, rule, _ in actual} >= named
     tolerance = Fraction(len(costs), 10**10)
     for key in expected.keys() | actual.keys():
         for basis in BASES:
@@ -143,6 +149,28 @@ def test_charges_add_up_to_the_bill_of_each_payer(
             found[row["bill_payer_account_id"], basis] += row[f"{basis}_usd"]
     assert len(bills) == len(PAYERS) * len(BASES)
     assert {(payer, basis): usd for payer, basis, usd in bills} == found
+
+
+def test_what_people_should_look_at_is_a_warning_with_its_evidence(
+    by_policy: tuple[Settings, Publication],
+) -> None:
+    _, publication = by_policy
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select control, severity, is_passed, actual_usd, evidence"
+            f" from '{publication.path}/controls.parquet' where control in"
+            " ('every_rule_matches_something', 'every_cost_is_charged_to_somebody')"
+            " order by control, payer_account_id"
+        ).fetchall()
+    *unassigned, rules = rows
+    assert rules[1:3] == ("warning", False)
+    assert rules[4] == "6 rules, nothing matched: what the month has none of"
+    nobodys: dict[str, Decimal] = defaultdict(Decimal)
+    for row in published(publication):
+        if row["charge_type"] == "unassigned":
+            nobodys[row["bill_payer_account_id"]] += row["amortized_usd"]
+    assert [row[3] for row in unassigned] == [nobodys[payer] for payer in sorted(PAYERS)]
+    assert any(not row[2] and "no_rule of" in row[4] for row in unassigned)
 
 
 def test_the_manifest_names_the_policy(by_policy: tuple[Settings, Publication]) -> None:

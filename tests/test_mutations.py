@@ -23,7 +23,9 @@ MARTS = (
     "int_bill_remainder__grouped",
     "int_node_hours__proved",
     "int_pod_costs__recomputed",
+    "int_pod_costs__daily",
     "fct_daily_costs",
+    "fct_charges",
     "fct_close_controls",
 )
 """Tables of the close that are not views on something else."""
@@ -87,6 +89,7 @@ def rewrite(home: Path, table: str, change: str) -> None:
         connection.execute(
             f"create table rows as from read_parquet('{path}', hive_partitioning = false)"
         )
+        change = change.replace("[HOME]", str(home))
         changed = connection.execute(f"update rows set {change}").fetchall()
         assert changed[0][0] > 0
         connection.execute(f"copy rows to '{path}' (format parquet)")
@@ -121,6 +124,23 @@ ONE_UNIT = "0.0000000001"
             "rounding_moved_usd = 0.02 where rowid = 0",
             "rounding_is_accounted_for",
         ),
+        (
+            "charges",
+            f"amortized_usd = amortized_usd + {ONE_UNIT} where rowid = 0",
+            "charges_add_up_to_the_bill",
+        ),
+        (
+            "charges",
+            "payer_account_id = '444444444444' where rowid = (select min(rowid)"
+            " from rows where payer_account_id = '111111111111' and unblended_usd > 0)",
+            "nothing_moves_between_payers",
+        ),
+        (
+            "charges",
+            "rule = (select rule from read_parquet('[HOME]/lake/charge_rules/*/*.parquet'))"
+            " where rowid = (select min(rowid) from rows where amortized_usd > 0)",
+            "each_rule_gives_what_it_takes",
+        ),
     ],
 )
 def test_one_changed_number_in_the_lake_fires_its_control(
@@ -144,6 +164,30 @@ def test_money_moved_between_two_resources_of_a_node_hour_does_not_hide(
     refusal = publish_again()
     assert "resources_add_up_to_their_node_hour" in refusal
     assert "every_billed_dollar_lands_once" not in refusal
+
+
+def test_a_charge_that_stands_for_another_is_found(home, publish_again):
+    """Every payer's charges still add up to its bill."""
+    rewrite(
+        home,
+        "charges",
+        "origin = 'remainder' where rowid = (select min(rowid) from rows"
+        " where origin = 'split' and amortized_usd > 0)",
+    )
+    refusal = publish_again()
+    assert "no_cost_is_charged_twice" in refusal
+    assert "charges_add_up_to_the_bill" not in refusal
+
+
+def test_a_roll_up_that_loses_a_unit_is_found(home, publish_again):
+    with duckdb.connect(str(home / "warehouse/podledger.duckdb")) as connection:
+        connection.execute("create table kept as from rpt_month_by_model")
+        connection.execute("drop view rpt_month_by_model")
+        connection.execute(
+            "create table rpt_month_by_model as select * replace"
+            f" (amortized_direct_usd - {ONE_UNIT} as amortized_direct_usd) from kept"
+        )
+    assert "roll_ups_add_up_to_charges" in publish_again("fct_close_controls")
 
 
 def test_two_pods_of_a_node_hour_that_pay_for_each_other_are_found(home, publish_again):

@@ -35,12 +35,13 @@ def close(
         progress("Loading")
         from orchestration.cli.runner import close_month
         from orchestration.close.summary import summarize
-        from orchestration.ledger.book import find_revision
+        from orchestration.ledger.book import find_revision, latest
 
         publication = close_month(when, settings, progress, run_id=run_id)
         progress("Reading the published files back")
         summary = summarize(
-            find_revision(settings.published, when, publication.revision, settings.remote)
+            find_revision(settings.published, when, publication.revision, settings.remote),
+            latest(settings.published, when.previous, settings.remote),
         )
     if as_json:
         print_json({**summary.as_json(), "is_new": publication.is_new})

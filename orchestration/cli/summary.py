@@ -27,11 +27,11 @@ def summary(
     settings = settings_in_use()
     with progress_line() as progress:
         from orchestration.close.summary import summarize
-        from orchestration.ledger.book import find_revision
+        from orchestration.ledger.book import find_revision, latest
 
         found = find_revision(settings.published, when, revision, settings.remote)
         progress(f"Reading revision {found.number} of {when}")
-        read = summarize(found)
+        read = summarize(found, latest(settings.published, when.previous, settings.remote))
     if as_json:
         print_json(read.as_json())
     else:

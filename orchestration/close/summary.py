@@ -21,7 +21,7 @@ from orchestration.distribution.month import CHARGE_TYPES
 from orchestration.engines.duckdb import connect
 from orchestration.engines.warehouse import parquet
 from orchestration.lake.errors import PodledgerError
-from orchestration.lake.schemas import BASES
+from orchestration.lake.schemas import BASES, UNIT_DIGITS
 from orchestration.ledger.book import Revision, bring
 from orchestration.ledger.manifest import BasisTotals, Manifest
 from orchestration.ledger.reproductions import Reproduction, reproductions
@@ -123,6 +123,46 @@ class Owner(Charged):
 
 
 @dataclass(frozen=True)
+class Change:
+    """What an owner is charged, beside the month before; USD in the summary's basis.
+
+    Attributes:
+        name: The owner; None for what nobody owns.
+        before_usd: What it was charged in the month before.
+        now_usd: What it is charged.
+        volume_usd: Part of the change that more or fewer accelerator-hours make, at the
+            rate of the month before; None where one of the months has none.
+    """
+
+    name: str | None
+    before_usd: Decimal
+    now_usd: Decimal
+    volume_usd: Decimal | None
+
+    @property
+    def change_usd(self) -> Decimal:
+        """How much more it is."""
+        return self.now_usd - self.before_usd
+
+    @property
+    def price_usd(self) -> Decimal | None:
+        """The rest of the change: what the rate of an accelerator-hour makes."""
+        return None if self.volume_usd is None else self.change_usd - self.volume_usd
+
+    @classmethod
+    def between(cls, before: Owner | None, now: Owner | None) -> Change:
+        """Compare an owner's two months, of which it may miss one."""
+        named = now or before
+        assert named is not None, "an owner is of one of the two months"
+        then_usd = before.cost_usd if before else Decimal(0)
+        volume = None
+        if before and now and before.accelerator_hours and now.accelerator_hours:
+            more = now.accelerator_hours - before.accelerator_hours
+            volume = round(then_usd * more / before.accelerator_hours, UNIT_DIGITS)
+        return cls(named.name, then_usd, now.cost_usd if now else Decimal(0), volume)
+
+
+@dataclass(frozen=True)
 class Summary:
     """One revision of a month, as a person asks for it; breakdowns in ``basis``.
 
@@ -137,6 +177,9 @@ class Summary:
         charges: Basis -> charge type -> USD; None where the exports do not tell it, and
             nothing in revisions from before there was a policy.
         unassigned: Most expensive first.
+        compared_with: The month before, like 2026-09; None if it was not published, or in
+            another basis.
+        changes: By owner, the largest first.
         owner_label: The label that owners go by, the first of the chosen ones.
         owners: Most expensive first; at most ``TOP``.
         owner_count: How many there are.
@@ -155,6 +198,8 @@ class Summary:
     controls: list[Control]
     charges: dict[str, dict[str, Decimal | None]]
     unassigned: list[Unassigned]
+    compared_with: str | None
+    changes: list[Change]
     owner_label: str | None
     owners: list[Owner]
     owner_count: int
@@ -204,6 +249,17 @@ class Summary:
             "policy": manifest.policy.model_dump() if manifest.policy else None,
             "charges": {basis: _texts(sums) for basis, sums in self.charges.items()},
             "unassigned": [_texts(asdict(row)) for row in self.unassigned],
+            "compared_with": self.compared_with,
+            "changes": [
+                _texts(
+                    {
+                        **asdict(row),
+                        "change_usd": row.change_usd,
+                        "price_usd": row.price_usd,
+                    }
+                )
+                for row in self.changes
+            ],
             "owner_label": self.owner_label,
             "owners": [_charged(row) for row in self.owners],
             "namespaces": [_charged(row) for row in self.namespaces],
@@ -211,19 +267,21 @@ class Summary:
         }
 
 
-def summarize(revision: Revision) -> Summary:
+def summarize(revision: Revision, before: Revision | None = None) -> Summary:
     """Read the summary of a revision from its files.
 
     Args:
         revision: One of the ledger's.
+        before: One of the month before, to compare with.
 
     Raises:
         PodledgerError: A file is missing, or is not the one that was published.
     """
-    bring(revision, [file for file in revision.manifest.files if file.part in _PARTS])
+    for one in (revision, before) if before else (revision,):
+        bring(one, [file for file in one.manifest.files if file.part in _PARTS])
     try:
         with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
-            return _summarize(connection, revision)
+            return _summarize(connection, revision, before)
     except duckdb.Error as error:
         raise PodledgerError(
             f"The files of {revision.address} cannot be read"
@@ -233,13 +291,21 @@ def summarize(revision: Revision) -> Summary:
         ) from error
 
 
-def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Summary:
+def _summarize(
+    connection: duckdb.DuckDBPyConnection, revision: Revision, before: Revision | None
+) -> Summary:
     basis = basis_of_breakdowns(revision.manifest.totals)
     _read_charges(connection, revision)
     workloads = _workloads(connection, basis)
     namespaces = _by_namespace(workloads)
     label = next(iter(revision.manifest.labels), None)
     owners = _owners(connection, label, basis) if label else []
+    charges = _charges(connection) if revision.manifest.policy else {}
+    unassigned = _unassigned(connection, basis)
+    changes: list[Change] = []
+    if before and label and before.manifest.totals[basis] is not None:
+        _read_charges(connection, before)
+        changes = _changes(_owners(connection, label, basis), owners)
     return Summary(
         path=revision.path,
         address=revision.address,
@@ -262,8 +328,10 @@ def _summarize(connection: duckdb.DuckDBPyConnection, revision: Revision) -> Sum
             ).fetchall()
         ],
         controls=_controls(connection, revision.path),
-        charges=_charges(connection) if revision.manifest.policy else {},
-        unassigned=_unassigned(connection, basis),
+        charges=charges,
+        unassigned=unassigned,
+        compared_with=before.manifest.month if before and changes else None,
+        changes=changes,
         owner_label=label,
         owners=owners[:TOP],
         owner_count=len(owners),
@@ -297,7 +365,7 @@ def _read_charges(connection: duckdb.DuckDBPyConnection, revision: Revision) -> 
         )
     nulls = ", ".join(f"null::decimal(38, 10) as {column}" for column in BASIS_COLUMNS)
     connection.execute(
-        f"create temp table charged as {charges} union all"
+        f"create or replace temp table charged as {charges} union all"
         f" select {whom}, 'direct', {nothing}, {nulls},"
         f" accelerator_allocated_hours::decimal(28, 6) from {pods}"
     )
@@ -356,6 +424,15 @@ def _owners(connection: duckdb.DuckDBPyConnection, label: str, basis: str) -> li
     ).fetchall()
     owners = [Owner(*row) for row in rows]
     return sorted(owners, key=lambda one: (-one.cost_usd, one.name or ""))
+
+
+def _changes(before: Iterable[Owner], now: Iterable[Owner]) -> list[Change]:
+    then, today = ({one.name: one for one in owners} for owners in (before, now))
+    found = [
+        Change.between(then.get(name), today.get(name))
+        for name in then.keys() | today.keys()
+    ]
+    return sorted(found, key=lambda one: (-abs(one.change_usd), one.name or ""))
 
 
 def _by_namespace(workloads: Iterable[Spender]) -> list[Spender]:

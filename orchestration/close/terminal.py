@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestration.close.catalogue import catalogue
 from orchestration.close.controls import Control
-from orchestration.close.summary import Charged, Spender, Summary
+from orchestration.close.summary import TOP, Charged, Spender, Summary
 from orchestration.distribution.month import CHARGE_TYPES
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
@@ -61,6 +61,8 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
         owners = f"{_owner_noun(summary)}s"
         title = _top(owners, len(summary.owners), summary.owner_count)
         print_section(console, title, _owners(summary))
+    if summary.compared_with:
+        print_section(console, f"Change since {summary.compared_with}", _changes(summary))
     title = _top("namespaces", len(summary.namespaces), summary.namespace_count)
     print_section(console, title, _namespaces(summary))
     title = _top("workloads", len(summary.workloads), summary.workload_count)
@@ -170,6 +172,21 @@ def _detail(text: str) -> str:
 def _owners(summary: Summary) -> Table:
     nobody = Text(f"(no {_owner_noun(summary)} label)", style="dim")
     return _charged(summary, [(one.name or nobody, one) for one in summary.owners])
+
+
+def _changes(summary: Summary) -> Table:
+    """The largest changes; volume and price are of accelerator-hours."""
+    table = figures_table("before", "change", "%", "volume", "price")
+    for one in summary.changes[:TOP]:
+        parts = (one.volume_usd, one.price_usd)
+        table.add_row(
+            one.name or Text(f"(no {_owner_noun(summary)} label)", style="dim"),
+            cents(one.before_usd),
+            cents(one.change_usd),
+            _share(one.change_usd, one.before_usd),
+            *("" if usd is None else cents(usd) for usd in parts),
+        )
+    return table
 
 
 def _namespaces(summary: Summary) -> Table:

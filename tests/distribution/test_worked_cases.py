@@ -2,18 +2,127 @@
 
 from decimal import Decimal
 
-from tests.distribution.costs import Cost, by_team, charges_of, pod, rest
+from orchestration.distribution.policy_file import built_in
+from tests.distribution.costs import (
+    Cost,
+    by_team,
+    charges_of,
+    idle,
+    pod,
+    rest,
+    unused,
+)
 
 UNIT = Decimal("0.0000000001")
 
 
-def _node() -> list[Cost]:
-    """35.00 of nodes in two clusters: three teams with 28, 36 and 18 of direct cost."""
+def _containers(team: str, cluster: str, count: int, memory: int = 1) -> list[Cost]:
+    """Containers of 1 a resource, the first with another amount of memory."""
+    costs = []
+    for number in range(count):
+        size = {"vcpu": 1, "memory": memory if number == 0 else 1, "accelerator": 4}
+        costs += [
+            pod(team, usd, cluster_name=cluster, resource=resource)
+            for resource, usd in size.items()
+        ]
+    return costs
+
+
+def _two_clusters() -> list[Cost]:
+    """Three teams with direct cost of 28, 36 and 18, and 30 of idle nodes."""
     return [
-        pod("a", 5, cluster_name="one", resource="vcpu"),
-        pod("a", 15, cluster_name="one", resource="memory"),
-        pod("a", 8, cluster_name="two", resource="vcpu"),
+        *_containers("a", "one", 3, memory=11),
+        *_containers("b", "one", 3),
+        *_containers("b", "two", 3),
+        *_containers("c", "two", 3),
+        idle(5, cluster_name="one", resource="vcpu"),
+        idle(15, cluster_name="one", resource="memory"),
+        idle(5, cluster_name="two", resource="vcpu"),
+        idle(5, cluster_name="two", resource="memory"),
     ]
+
+
+def test_idle_nodes_are_shared_by_cost_of_the_same_resource_in_the_cluster() -> None:
+    costs = _two_clusters()
+    direct = charges_of(costs, built_in("scad"))
+    assert by_team(direct) == {
+        "a": Decimal(28),
+        "b": Decimal(36),
+        "c": Decimal(18),
+        None: Decimal(30),
+    }
+    charges = charges_of(
+        costs, "- {name: idle, take: idle, share: {within: cluster, by: split_cost}}"
+    )
+    assert by_team(charges) == {
+        "a": Decimal("42.6875"),
+        "b": Decimal("46.3125"),
+        "c": Decimal("23"),
+    }
+    details = {(one.team, one.origin_detail): one.amortized for one in charges}
+    assert details["a", "memory/unclaimed"] == Decimal("12.1875")
+
+
+def test_idle_of_a_resource_that_nobody_has_goes_by_all_their_cost() -> None:
+    charges = charges_of(
+        [pod("a", 3), pod("b", 1), idle(10, resource="accelerator")],
+        "- {name: idle, take: idle, share: {within: cluster, by: split_cost}}",
+    )
+    assert by_team(charges) == {"a": Decimal("10.5"), "b": Decimal("3.5")}
+
+
+def test_a_part_that_does_not_come_out_even_is_still_all_of_it() -> None:
+    charges = charges_of(
+        [pod("a", 1), pod("b", 1), pod("c", 1), rest("tax", 10)],
+        "- {name: tax, take: remainder, share: {within: payer, by: direct_cost}}",
+    )
+    shares = sorted(one.amortized for one in charges if one.charge_type == "shared")
+    assert sum(shares) == 10
+    assert shares[-1] - shares[0] == UNIT
+
+
+def test_separate_gives_idle_to_the_owner_of_the_pool_and_scad_to_the_pods() -> None:
+    owner = {"team": "standby"}
+    costs = [
+        pod("a", 1),
+        unused("a", 4, owner_labels=owner),
+        idle(5, labels=owner, owner_labels=owner),
+        idle(6),
+    ]
+    separate = charges_of(costs, built_in("separate"))
+    assert by_team(separate) == {
+        "a": Decimal(1),
+        "standby": Decimal(9),
+        None: Decimal(6),
+    }
+    assert {one.reason for one in separate if one.charge_type == "unassigned"} == {
+        "no_owner"
+    }
+    scad = charges_of(costs, built_in("scad"))
+    assert by_team(scad) == {"a": Decimal(5), None: Decimal(11)}
+    assert {one.charge_type for one in scad if one.team == "a"} == {"direct", "idle"}
+
+
+def test_pods_that_a_rule_takes_are_no_receivers_of_later_ones() -> None:
+    charges = charges_of(
+        [pod("a", 1), pod("b", 3), pod("kube-system", 4), rest("support", 8)],
+        "- {name: system, take: split, where: {namespace: kube-*},"
+        " share: {within: cluster, by: direct_cost}}\n"
+        "- {name: support, take: remainder, share: {within: payer, by: charged_so_far}}",
+    )
+    assert by_team(charges) == {"a": Decimal(4), "b": Decimal(12)}
+
+
+def test_nothing_moves_between_payers_unless_a_rule_says_so() -> None:
+    costs = [pod("a", 1), rest("support", 7, payer_account_id="999900002222")]
+    rule = "- {name: s, take: remainder, share: {within: payer, by: direct_cost}}"
+    stays = charges_of(costs, rule)
+    assert by_team(stays) == {"a": Decimal(1), None: Decimal(7)}
+    assert {one.reason for one in stays} == {None, "nobody_to_share_with"}
+    crosses = charges_of(
+        costs, f"{rule[:-1]}, across_payers: true}}".replace("payer,", "all,", 1)
+    )
+    assert by_team(crosses) == {"a": Decimal(8)}
 
 
 def test_a_shared_namespace_is_spread_evenly_or_by_direct_cost() -> None:

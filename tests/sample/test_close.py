@@ -224,3 +224,12 @@ def test_every_dollar_of_the_sample_is_somebodys(published: Publication) -> None
     # Of the standby pool a rule gives all; the pools share theirs.
     assert by_type["idle"] == (Decimal("148409.1889209902"), 2)
     assert by_type["shared"][1] == 8
+
+
+def test_the_controls_of_the_policy_pass(closed: Connection) -> None:
+    rows = fetch(
+        closed,
+        "select count(*), bool_and(is_passed) from controls where control in"
+        " ('every_cost_is_charged_to_somebody', 'every_rule_matches_something')",
+    )
+    assert rows == [(3, True)]
