@@ -88,7 +88,7 @@ either as (
         {% endfor -%}
         {{ is_now }} as is_now,
         false as is_charge,
-        null::varchar as charge_type,
+        null::string as charge_type,
         {% for basis in bases() %}null::decimal(38, 10) as {{ basis }}_usd,
         {% endfor -%}
         {% for resource in resources() -%}

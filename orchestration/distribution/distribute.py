@@ -278,6 +278,9 @@ def _results(
     found = []
     for script in scripts:
         count, money = by_number[script.number]
+        if not count:
+            # What nothing was matched for is known in every basis: nothing.
+            money = [Decimal(0)] * len(money)
         found.append(
             RuleResult(
                 number=script.number,

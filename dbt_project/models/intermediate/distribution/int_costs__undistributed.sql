@@ -116,9 +116,9 @@ costs as (
         node_pool,
         instance_id,
         '{{ resource }}' as resource,
-        null::varchar as reason,
-        null::varchar as category,
-        null::varchar as line_type,
+        null::string as reason,
+        null::string as category,
+        null::string as line_type,
         {{ resource }}_allocated_hours as allocated_hours,
         {% for basis in bases() -%}
         {{ resource }}_{{ basis }}_split_usd as {{ basis }}_usd{{ ',' if not loop.last }}
@@ -147,9 +147,9 @@ costs as (
         pods.node_pool,
         pods.instance_id,
         '{{ resource }}' as resource,
-        null::varchar as reason,
-        null::varchar as category,
-        null::varchar as line_type,
+        null::string as reason,
+        null::string as category,
+        null::string as line_type,
         null::decimal(38, 12) as allocated_hours,
         {% for basis in bases() -%}
         pods.{{ resource }}_{{ basis }}_unused_usd as {{ basis }}_usd
@@ -172,18 +172,18 @@ costs as (
         unallocated.usage_account_id,
         unallocated.region_code,
         unallocated.cluster_name,
-        null::varchar as namespace,
-        null::varchar as workload_type,
-        null::varchar as workload_name,
-        null::varchar as deployment,
+        null::string as namespace,
+        null::string as workload_type,
+        null::string as workload_name,
+        null::string as deployment,
         {{ owner_label_map('owned.owned_') }} as labels, -- noqa: PRS
         {{ owner_label_map('owned.owned_') }} as owner_labels, -- noqa: PRS
         unallocated.node_pool,
         unallocated.instance_id,
         unallocated.resource,
         unallocated.reason,
-        null::varchar as category,
-        null::varchar as line_type,
+        null::string as category,
+        null::string as line_type,
         null::decimal(38, 12) as allocated_hours,
         {% for basis in bases() -%}
         unallocated.{{ basis }}_usd{{ ',' if not loop.last }}
@@ -205,15 +205,15 @@ costs as (
         region_code,
         cluster_name,
         namespace,
-        null::varchar as workload_type,
-        null::varchar as workload_name,
-        null::varchar as deployment,
+        null::string as workload_type,
+        null::string as workload_name,
+        null::string as deployment,
         {{ chosen_label_map() }} as labels, -- noqa: PRS
         {{ chosen_label_map() }} as owner_labels, -- noqa: PRS
-        null::varchar as node_pool,
-        null::varchar as instance_id,
-        null::varchar as resource,
-        null::varchar as reason,
+        null::string as node_pool,
+        null::string as instance_id,
+        null::string as resource,
+        null::string as reason,
         category,
         line_type,
         null::decimal(38, 12) as allocated_hours,
