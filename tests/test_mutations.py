@@ -137,7 +137,7 @@ ONE_UNIT = "0.0000000001"
         ),
         (
             "charges",
-            "rule = (select min(rule) from read_parquet('[HOME]/lake/charge_rules/*/*.parquet'))"
+            "rule = (select min(rule) from '[HOME]/lake/charge_rules/*/*.parquet')"
             " where rowid = (select min(rowid) from rows where amortized_usd > 0)",
             "each_rule_gives_what_it_takes",
         ),
