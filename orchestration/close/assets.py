@@ -72,9 +72,9 @@ def close_models(
 
 
 @dg.asset(
-    description="The month as its readers get it: split lines in AWS's columns, unallocated"
-    " cost, remainder, controls and a manifest, in an immutable folder. One revision a"
-    " restatement.",
+    description="The month as its readers get it: charges, split lines in AWS's columns,"
+    " unallocated cost, remainder, controls and a manifest, in an immutable folder. One"
+    " revision a restatement.",
     group_name="close",
     kinds={"python", "parquet"},
     owners=["team:finops"],

@@ -100,26 +100,16 @@ def figures(overview: Overview) -> Metadata:
 
 
 def teams(overview: Overview) -> dg.MetadataValue:
-    """What each team is charged, in order."""
+    """What each team is charged, in order, as wide as Dagster's column of values."""
     return table(
-        (
-            "team",
-            "accelerator-hours",
-            "direct",
-            "idle",
-            "shared",
-            "total USD",
-            "change USD",
-        ),
+        ("team", "direct", "idle", "shared", f"{overview.basis} USD"),
         [
             (
                 one.name or "(no team)",
-                one.device_hours,
                 one.direct_usd,
                 one.idle_usd,
                 one.shared_usd,
                 one.cost_usd,
-                "" if one.change_usd is None else one.change_usd,
             )
             for one in overview.teams
         ],

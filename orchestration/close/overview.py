@@ -66,19 +66,15 @@ class TeamCost:
 
     Attributes:
         name: Value of the label; None for cost without a team.
-        device_hours: Hours of physical accelerators that its pods were allocated.
         direct_usd: For what its pods were allocated.
         idle_usd: Its part of what nobody used.
         shared_usd: Its part of what all share.
-        change_usd: Amortized change since the month before; None where there is none.
     """
 
     name: str | None
-    device_hours: float
     direct_usd: Decimal
     idle_usd: Decimal
     shared_usd: Decimal
-    change_usd: Decimal | None
 
     @property
     def cost_usd(self) -> Decimal:
@@ -198,9 +194,7 @@ def _teams(
         connection,
         f"""
         select
-            team, coalesce(sum(accelerator_allocated_hours), 0),
-            sum({basis}_direct_usd), sum({basis}_idle_usd), sum({basis}_shared_usd),
-            sum(change_usd)
+            team, sum({basis}_direct_usd), sum({basis}_idle_usd), sum({basis}_shared_usd)
         from rpt_month_by_team
         where {_of(month)}
         group by team

@@ -29,7 +29,7 @@ from orchestration.ledger.book import find_revision
 
 IMAGES = PROJECT_DIR / "docs" / "images"
 _COLUMNS = 80
-_CUT = "Namespaces"
+_CUT = "namespaces by cost"
 """Section before which the picture ends: it is a look, not the whole."""
 
 _PAPER = TerminalTheme(
