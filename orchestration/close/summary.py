@@ -17,7 +17,7 @@ import duckdb
 
 from orchestration.close.bases import basis_of_breakdowns
 from orchestration.close.controls import Control, in_catalogue_order
-from orchestration.distribution.month import CHARGE_TYPES
+from orchestration.distribution.distribute import CHARGE_TYPES
 from orchestration.engines.duckdb import connect
 from orchestration.engines.warehouse import parquet
 from orchestration.lake.errors import PodledgerError

@@ -16,7 +16,7 @@ from rich.text import Text
 from orchestration.close.catalogue import catalogue
 from orchestration.close.controls import Control
 from orchestration.close.summary import TOP, Charged, Spender, Summary
-from orchestration.distribution.month import CHARGE_TYPES
+from orchestration.distribution.distribute import CHARGE_TYPES
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
 from orchestration.lake.terminal import USUAL, figures_table, print_indented, print_section

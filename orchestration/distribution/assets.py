@@ -21,10 +21,8 @@ from orchestration.engines.partitions import billing_months, month_of, one_month
 from orchestration.lake.figures import UNKNOWN
 from orchestration.lake.inputs import InputsOfMonth
 from orchestration.lake.lake import Lake
+from orchestration.lake.schemas import SHOWN_BASIS
 from orchestration.lake.settings import Settings
-
-BASIS = "amortized"
-"""The basis of the amounts that are shown."""
 
 COSTS = dg.AssetKey("int_costs__undistributed")
 
@@ -115,7 +113,7 @@ def charges(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Say who carries idle, system and shared cost, by the written policy."""
     month, lake = month_of(context), Lake(settings.home, settings.remote)
-    charged = distribute_month(settings.warehouse, lake, month, BASIS)
+    charged = distribute_month(settings.warehouse, lake, month, SHOWN_BASIS)
     yield dg.MaterializeResult(
         asset_key="charges",
         metadata={
@@ -129,7 +127,7 @@ def charges(
         asset_key="charge_rules",
         metadata={
             "rules": table(
-                ("rule", "goes", f"taken, {BASIS} USD", "found nobody, USD"),
+                ("rule", "goes", f"taken, {SHOWN_BASIS} USD", "found nobody, USD"),
                 [
                     (one.name, one.key, _told(one.taken_usd), _told(one.left_usd))
                     for one in charged.rules
@@ -145,5 +143,5 @@ def charges(
 
 
 def _told(usd: dict[str, Decimal | None]) -> Decimal | str:
-    amount = usd[BASIS]
+    amount = usd[SHOWN_BASIS]
     return UNKNOWN if amount is None else amount

@@ -33,6 +33,9 @@ from orchestration.lake.schemas import CHARGES as CHARGES_OF_LAKE
 COSTS = "int_costs__undistributed"
 """The model that is distributed, in the warehouse."""
 
+CHARGE_TYPES = ("direct", "idle", "shared", "unassigned")
+"""Kinds of charges, in the order in which a statement has them."""
+
 _ORDER = (
     "usage_date",
     *(f"{name}::varchar" if name == "labels" else name for name in WHOM),
@@ -91,6 +94,16 @@ class Distribution:
         self._copy("rules", CHARGE_RULES, "rule_number, payer_account_id", path)
         return self._count("rules")
 
+    def by_type(self, basis: str) -> dict[str, Decimal | None]:
+        """Charge type -> USD; None where the basis is unknown of a part of it."""
+        sums = dict(
+            self.connection.execute(
+                f"select charge_type, case when count(*) = count({basis}_usd)"
+                f" then sum({basis}_usd) end from distributed group by charge_type"
+            ).fetchall()
+        )
+        return {name: sums.get(name, Decimal(0)) for name in CHARGE_TYPES}
+
     def _copy(self, table: str, schema: pa.Schema, order: str, path: Path) -> None:
         self.connection.execute(
             f"copy (select {', '.join(schema.names)} from {table} order by {order})"
@@ -106,7 +119,6 @@ def distribute(
     month: Month,
     policy: Policy,
     *,
-    costs: str = COSTS,
     asked: str = "false",
 ) -> Distribution:
     """Distribute the costs of a month, as temporary tables of a connection.
@@ -115,7 +127,6 @@ def distribute(
         connection: To the warehouse; it is only read.
         month: The month.
         policy: By which.
-        costs: Relation of the columns of ``int_costs__undistributed``.
         asked: Condition on its rows: what meets it is kept apart through every rule, in
             ``charges.part`` 1, to tell where it went.
 
@@ -123,7 +134,7 @@ def distribute(
         PodledgerError: Amounts are beyond what can be apportioned exactly.
     """
     try:
-        _prepare(connection, month, costs, asked)
+        _prepare(connection, month, asked)
         scripts = [
             script_of(number, rule, month.key)
             for number, rule in enumerate(policy.rules, start=1)
@@ -141,9 +152,7 @@ def distribute(
     return Distribution(connection, policy, _results(connection, scripts))
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection, month: Month, costs: str, asked: str
-) -> None:
+def _prepare(connection: duckdb.DuckDBPyConnection, month: Month, asked: str) -> None:
     units = ", ".join(f"{_units(f'{basis}_usd')} as {basis}_units" for basis in BASES)
     whom = ", ".join(f"{name}::varchar" if name == "labels" else name for name in WHOM)
     connection.execute(f"""
@@ -165,7 +174,7 @@ def _prepare(
                 ({asked})::int as part,
                 null::varchar as why,
                 {units}
-            from {costs}
+            from {COSTS}
             where billing_month = date '{month.key}'
         )
     """)
@@ -224,8 +233,8 @@ def _finish(
     """)
     names = (
         ", ".join(
-            f"({one.number}, {_text(one.rule.name)}, {_text(one.rule.key)},"
-            f" {str(one.rule.across_payers).lower()}, {_text(one.text)})"
+            f"({one.number}, {quote(one.rule.name)}, {quote(one.rule.key)},"
+            f" {str(one.rule.across_payers).lower()}, {quote(one.text)})"
             for one in scripts
         )
         or "(null, null, null, null, null)"
@@ -236,7 +245,7 @@ def _finish(
         " where rule_number is not null"
     )
     some = " or ".join(f"{units} <> 0" for units in UNITS)
-    usd = ", ".join(f"{_usd(f'sum({basis}_units)')} as {basis}_usd" for basis in BASES)
+    usd = ", ".join(f"{usd_of(f'sum({basis}_units)')} as {basis}_usd" for basis in BASES)
     connection.execute(f"""
         create or replace temp table distributed as
         select charges.usage_date, {", ".join(WHOM)}, charge_type, origin, origin_detail,
@@ -246,9 +255,9 @@ def _finish(
         group by all
     """)
     taken = ", ".join(
-        f"{_usd(f'matched.{basis}_units - coalesce(missed.{basis}_units, 0)')}"
+        f"{usd_of(f'matched.{basis}_units - coalesce(missed.{basis}_units, 0)')}"
         f" as {basis}_taken_usd, "
-        f"{_usd(f'coalesce(missed.{basis}_units, 0 * matched.{basis}_units)')}"
+        f"{usd_of(f'coalesce(missed.{basis}_units, 0 * matched.{basis}_units)')}"
         f" as {basis}_left_usd"
         for basis in BASES
     )
@@ -300,16 +309,12 @@ def _units(usd: str) -> str:
     return f"({usd}::decimal(27, 10) * 10000000000::decimal(11, 0))::hugeint"
 
 
-def _usd(units: str) -> str:
+def usd_of(units: str) -> str:
     """Whole units as USD. A product, since a quotient would be a double."""
     return (
         f"(({units})::decimal(28, 0) * 0.0000000001::decimal({UNIT_DIGITS}, {UNIT_DIGITS}))"
         f"::decimal(38, {UNIT_DIGITS})"
     )
-
-
-def _text(value: str) -> str:
-    return quote(value)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -13,16 +13,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.distribution.distribute import Distribution, RuleResult, distribute
+from orchestration.distribution.distribute import RuleResult, distribute
 from orchestration.distribution.policy_file import Policy, parse_policy
 from orchestration.engines.warehouse import open_warehouse
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import POLICY
-
-CHARGE_TYPES = ("direct", "idle", "shared", "unassigned")
-"""Kinds of charges, in the order in which a statement has them."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +97,5 @@ def distribute_month(warehouse: Path, lake: Lake, month: Month, basis: str) -> C
         found = distribute(connection, month, policy)
         rows = found.write_charges(charges / "charges.parquet")
         rule_rows = found.write_rules(rules / "charge_rules.parquet")
-        by_type = _by_type(found, basis)
+        by_type = found.by_type(basis)
     return Charged(policy, rows, rule_rows, found.rules, by_type)
-
-
-def _by_type(found: Distribution, basis: str) -> dict[str, Decimal | None]:
-    rows = found.connection.execute(
-        f"select charge_type, case when count(*) = count({basis}_usd)"
-        f" then sum({basis}_usd) end from distributed group by charge_type"
-    ).fetchall()
-    sums = dict(rows)
-    return {name: sums.get(name, Decimal(0)) for name in CHARGE_TYPES}

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from orchestration.distribution.month import CHARGE_TYPES
+from orchestration.distribution.distribute import CHARGE_TYPES
 from orchestration.distribution.policy_file import parse_policy
 from orchestration.engines.duckdb import connect
 from orchestration.engines.warehouse import parquet

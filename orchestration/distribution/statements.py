@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestration.distribution.policy import WEIGHT_DIGITS, Give, Receivers, Rule, Share
+from orchestration.engines.duckdb import quote
 from orchestration.lake.schemas import BASES
 
 UNITS = tuple(f"{basis}_units" for basis in BASES)
@@ -162,17 +163,13 @@ def _sums() -> str:
     return ", ".join(f"sum({units})" for units in UNITS)
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _like(column: str, pattern: str) -> str:
     if "*" not in pattern:
-        return f"{column} = {_text(pattern)}"
+        return f"{column} = {quote(pattern)}"
     escaped = pattern
     for sign in "\\%_":
         escaped = escaped.replace(sign, f"\\{sign}")
-    return f"{column} like {_text(escaped.replace('*', '%'))} escape '\\'"
+    return f"{column} like {quote(escaped.replace('*', '%'))} escape '\\'"
 
 
 def _any_of(column: str, patterns: tuple[str, ...]) -> str:
@@ -185,7 +182,7 @@ def _labelled(patterns: tuple[str, ...]) -> str:
     found = []
     for pattern in patterns:
         name, _, value = pattern.partition("=")
-        found.append(_like(f"labels[{_text(name)}]", value))
+        found.append(_like(f"labels[{quote(name)}]", value))
     return f"coalesce({' or '.join(found)}, false)"
 
 
@@ -199,7 +196,7 @@ def _conditions(where: Receivers) -> Iterator[str]:
 
 def _matches(rule: Rule, month_start: str) -> str:
     """What the rule takes of what is left, as a condition."""
-    origins = ", ".join(_text(origin) for origin in rule.origins)
+    origins = ", ".join(quote(origin) for origin in rule.origins)
     found = [f"origin in ({origins})", *_conditions(rule.where)]
     day = f"coalesce(usage_date, date '{month_start}')"
     if rule.start:
@@ -219,8 +216,8 @@ def _given(number: int, rule: Rule, matches: str) -> Iterator[str]:
     whom = {**dict.fromkeys(WHOM[4:8], "null"), "labels": "owner_labels"}
     if isinstance(rule.give, Give):
         labels = rule.give.labels()
-        names = ", ".join(map(_text, labels))
-        values = ", ".join(map(_text, labels.values()))
+        names = ", ".join(map(quote, labels))
+        values = ", ".join(map(quote, labels.values()))
         whom["labels"] = f"map([{names}], [{values}])"
     elif rule.give == "owner":
         somebody = "\n    and cardinality(owner_labels) > 0"
@@ -308,7 +305,7 @@ facing as (
 ),
 {_parts(unit_weight)}
 select group_id, {day}, origin, origin_detail, part, who,
-    {", ".join(f"{units} as {units}" for units in UNITS)}
+    {", ".join(UNITS)}
 from parts"""
     yield f"""\
 insert into charges
@@ -339,7 +336,7 @@ def _counted(share: Share) -> tuple[str, str | None]:
         return _COUNTED[share.counts], "1::hugeint"
     if isinstance(share.by, dict):
         weights = " ".join(
-            f"when {_text(name)} then {int(weight.scaleb(WEIGHT_DIGITS))}::hugeint"
+            f"when {quote(name)} then {int(weight.scaleb(WEIGHT_DIGITS))}::hugeint"
             for name, weight in share.by.items()
         )
         return _NAMED[share.counts], f"case unit {weights} end"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from orchestration.distribution.month import CHARGE_TYPES
+from orchestration.distribution.distribute import CHARGE_TYPES
 from orchestration.distribution.policy_file import Policy
 from orchestration.distribution.shares import TeamCharges
 from orchestration.distribution.trial import Carrier, TeamUnder, Trial

@@ -14,8 +14,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.distribution.distribute import Distribution, RuleResult, distribute
-from orchestration.distribution.month import CHARGE_TYPES
+from orchestration.distribution.distribute import RuleResult, distribute, usd_of
 from orchestration.distribution.policy_file import Policy
 from orchestration.engines.duckdb import quote
 from orchestration.engines.warehouse import open_warehouse
@@ -110,7 +109,7 @@ def try_policy(warehouse: Path, month: Month, policy: Policy) -> Trial:
             month=month.label,
             basis=basis,
             rules=found.rules,
-            by_type=_by_type(found, basis),
+            by_type=found.by_type(basis),
             unassigned=[
                 Unassigned(*row)
                 for row in connection.execute(
@@ -203,8 +202,7 @@ def carriers(
                 labels['team'] as team,
                 case when team is null then namespace end as its_namespace,
                 charge_type, rule,
-                (sum({basis}_units)::decimal(28, 0) * 0.0000000001::decimal(10, 10))
-                    ::decimal(38, 10) as usd
+                {usd_of(f"sum({basis}_units)")} as usd
             from charges
             left join named using (rule_number)
             where part = 1
@@ -260,15 +258,6 @@ def _basis(connection: duckdb.DuckDBPyConnection) -> str:
     return "unblended" if unknown else "amortized"
 
 
-def _by_type(found: Distribution, basis: str) -> dict[str, Decimal | None]:
-    sums = dict(
-        found.connection.execute(
-            f"select charge_type, sum({basis}_usd) from distributed group by 1"
-        ).fetchall()
-    )
-    return {name: sums.get(name, Decimal(0)) for name in CHARGE_TYPES}
-
-
 def _namesakes(connection: duckdb.DuckDBPyConnection, policy: Policy) -> list[str]:
     """Clusters that rules take for one, and that may be several."""
     circles = {
@@ -291,8 +280,7 @@ def _late(
     rows = connection.execute(
         f"""
         select named.rule_number, named.rule,
-            (sum(charges.{basis}_units)::decimal(28, 0) * 0.0000000001::decimal(10, 10))
-                ::decimal(38, 10) as usd
+            {usd_of(f"sum(charges.{basis}_units)")} as usd
         from charges
         inner join whom using (who)
         inner join taken_pods on charges.who = taken_pods.who
