@@ -64,7 +64,7 @@ def test_a_close_in_a_new_home_parses_nothing_and_stays_where_it_is(
     here = Path.cwd()
     close_month(OCTOBER, settings, lambda _: None)
     assert Path.cwd() == here
-    assert len(logs) == 2
+    assert len(logs) == 3
     for log in logs:
         assert "build` succeeded" in log
         # dbt says of each parse whether it is a partial one.
