@@ -106,7 +106,7 @@ compared as (
         {% for name, _, _ in keys %}{{ name }},
         {% endfor -%}
         {% for resource in resources() -%}
-        sum({{ resource }}_hours) filter (where is_now) as {{ resource }}_hours,
+        coalesce(sum({{ resource }}_hours) filter (where is_now), 0) as {{ resource }}_hours,
         {% endfor -%}
         {% for basis in bases() -%}
         {% for type in all_types -%}
@@ -128,10 +128,13 @@ compared as (
         sum(amortized_usd) filter (where not is_now) as previous_usd,
         sum(accelerator_hours) filter (where not is_now) as previous_hours
     from either
+    -- What was charged in the month before alone has a row too, of 0; but no month has one
+    -- before it was charged itself.
+    where billing_month in (select billing_month from {{ ref('fct_charges').render() }})
     group by billing_month, {% for name, _, _ in keys -%}
     {{ name }}{{ ', ' if not loop.last }}
     {%- endfor %}
-    having count(*) filter (where is_now and is_charge) > 0
+    having count(*) filter (where is_charge) > 0
 
 ),
 

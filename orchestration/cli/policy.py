@@ -14,6 +14,7 @@ from orchestration.cli.arguments import (
     MonthArgument,
     read_month,
     settings_in_use,
+    usual_month,
 )
 from orchestration.cli.console import print_json, progress_line
 from orchestration.lake.errors import PodledgerError
@@ -75,13 +76,15 @@ def show(
     sql: Annotated[bool, typer.Option("--sql", help="Show the SQL of each rule.")] = False,
 ) -> None:
     """Show the policy in use: its version and text, or its rules as SQL."""
-    from orchestration.distribution.statements import script_of
-
     settings = settings_in_use()
     chosen = _policy(settings, file, None)
     if sql:
+        from orchestration.distribution.statements import script_of
+        from orchestration.distribution.trial import newest_month
+
+        when = newest_month(settings.warehouse) or usual_month(settings)
         for number, rule in enumerate(chosen.rules, start=1):
-            print(script_of(number, rule, "2026-10-01").text, end="\n\n")
+            print(script_of(number, rule, when.key).text, end="\n\n")
         return
     print(f"# {chosen.name}, version {chosen.sha256[:12]}")
     print(chosen.text.rstrip("\n"))

@@ -198,6 +198,7 @@ def _teams(
         from rpt_month_by_team
         where {_of(month)}
         group by team
+        having sum({basis}_total_usd) <> 0
         order by sum({basis}_total_usd - {basis}_unassigned_usd) desc, team
         """,
     )

@@ -17,6 +17,7 @@ from orchestration.close.catalogue import catalogue
 from orchestration.close.controls import Control
 from orchestration.close.summary import TOP, Charged, Spender, Summary
 from orchestration.distribution.distribute import CHARGE_TYPES
+from orchestration.distribution.policy_file import BUILT_IN
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
 from orchestration.lake.terminal import USUAL, figures_table, print_indented, print_section
@@ -38,6 +39,12 @@ _REASONS = {
     "nobody_to_share_with": "nobody to share it with",
 }
 """Why nobody pays, where a reader would use another word than the published one."""
+
+_NO_POLICY = (
+    "To charge it to teams, write config/policy.yml; config/policy.example.yml is an"
+    " example, and podledger policy check tries it on this month."
+)
+"""What is next for those who have no policy of their own."""
 
 
 def print_summary(console: Console, summary: Summary, headline: str) -> None:
@@ -67,8 +74,10 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     print_section(console, title, _namespaces(summary))
     title = _top("workloads", len(summary.workloads), summary.workload_count)
     print_section(console, title, _workloads(summary))
-    if summary.manifest.policy:
+    if policy and summary.unassigned:
         print_section(console, "Unassigned cost", _unassigned(summary))
+        if policy.name in BUILT_IN:
+            print_indented(console, _NO_POLICY, style="dim")
     print_section(console, "Unallocated node cost", _unallocated(summary))
     print_section(console, "Remainder of the bill", _remainder(summary))
     _print_controls(console, summary.controls)

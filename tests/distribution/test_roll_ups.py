@@ -52,12 +52,14 @@ def run(warehouse: duckdb.DuckDBPyConnection, month: str, team: str, hours: str)
     )
 
 
-def by_team(warehouse: duckdb.DuckDBPyConnection) -> dict[str, tuple[Decimal, ...]]:
+def by_team(
+    warehouse: duckdb.DuckDBPyConnection, month: str = "2026-10"
+) -> dict[str, tuple[Decimal, ...]]:
     sql = manifest_of_project()["nodes"]["model.podledger.rpt_month_by_team"]
     rows = warehouse.execute(
         "select team, amortized_total_usd, previous_usd, change_usd, change_percent,"
         f" volume_change_usd, price_change_usd from ({sql['compiled_code']})"
-        " where billing_month = date '2026-10-01'"
+        f" where billing_month = date '{month}-01'"
     ).fetchall()
     return {team: tuple(figures) for team, *figures in rows}
 
@@ -98,3 +100,18 @@ def test_without_a_month_before_or_accelerators_there_is_nothing_to_split(
         "new": (Decimal(5), None, None, None, None, None),
         "plain": (Decimal(5), Decimal(4), Decimal(1), Decimal("25.00"), None, None),
     }
+
+
+def test_who_is_gone_has_a_row_of_zero_and_no_month_begins_before_its_charges(
+    warehouse: duckdb.DuckDBPyConnection,
+) -> None:
+    charge(warehouse, "2026-08", "old", "direct", "7")
+    charge(warehouse, "2026-09", "gone", "direct", "3")
+    run(warehouse, "2026-09", "gone", "2")
+    charge(warehouse, "2026-10", "here", "direct", "5")
+    found = by_team(warehouse)
+    assert found == {
+        "gone": (Decimal(0), Decimal(3), Decimal(-3), Decimal("-100.00"), None, None),
+        "here": (Decimal(5), None, None, None, None, None),
+    }
+    assert by_team(warehouse, "2026-11") == {}
