@@ -5,7 +5,7 @@ See https://docs.dagster.io/integrations/libraries/dbt/reference
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,23 +16,26 @@ from orchestration.engines.metadata import column_lineage
 
 
 class Translator(DagsterDbtTranslator):
-    """Models as assets: groups follow the flow of the house, by folder."""
+    """Models as assets, in the groups of ``groups.yml`` and under their owners."""
 
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> dg.AssetSpec:
-        """Describe a model in one line, and put it into its room."""
+        """Describe a model in one line, and say what is in the warehouse."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         properties = self.get_resource_props(manifest, unique_id)
         if properties["resource_type"] == "source":
             return spec
-        room = _room(properties["original_file_path"])
         return spec.replace_attributes(
             description=_first_sentence(properties["description"]),
-            group_name=room,
             kinds={"dbt", "duckdb", _kind(properties)},
-            owners=[_OWNERS.get(room, "team:finops")],
         )
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str] | None:
+        """The team that owns the group; the parent expects the address of a person."""
+        group = dbt_resource_props.get("group")
+        # Of a source it is no group but a name, if anything.
+        return [f"team:{group['owner']['name']}"] if isinstance(group, Mapping) else None
 
     def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
         """Add to what dbt says of a model what each of its columns is made from."""
@@ -57,33 +60,10 @@ class Translator(DagsterDbtTranslator):
         }
 
 
-_ROOMS = {
-    "models/staging/cur": "bill",
-    "models/staging/k8s": "inventory",
-    "models/staging/org/stg_org__policy": "distribution",
-    "models/intermediate/distribution": "distribution",
-    "models/marts/distribution": "distribution",
-    "models/marts": "close",
-    "models/semantic_models": "close",
-    "models/intermediate/proofs": "close",
-}
-
-
-_OWNERS = {"inventory": "team:platform"}
-"""Who acts first when an asset of a room fails; ``team:finops`` in every other."""
-
-
 def _kind(properties: Mapping[str, Any]) -> str:
     """``view``, ``table`` or ``seed``: what is in the warehouse."""
     materialized = str(properties["config"]["materialized"])
     return "table" if materialized == "incremental" else materialized
-
-
-def _room(path: str) -> str:
-    """The group of a model, by where it lies; ``split`` if nothing else is said."""
-    return next(
-        (room for folder, room in _ROOMS.items() if path.startswith(folder)), "split"
-    )
 
 
 def _first_sentence(text: str) -> str:
