@@ -19,9 +19,9 @@ from orchestration.lake.settings import PROJECT_DIR
 PAGE = PROJECT_DIR / "docs" / "controls.md"
 
 _HEAD = (
-    "What a month has to pass before it is published, in the order in which it is told."
-    " The residual is what was expected less what was found. A control has a row for each"
-    " payer and cost basis, where it concerns one."
+    "A month must pass these controls before it is published. They are listed in the order"
+    " in which podledger reports them. The residual is the expected amount minus the actual"
+    " amount. A control that concerns payers has a row for each, in each cost basis."
     " [close.md](close.md#what-happens-when-a-control-fails) says what happens when one"
     " fails.",
     f"<!-- python -m tests.docs.controls makes this page from {CONTROLS_YAML.name}. -->",

@@ -57,7 +57,7 @@ QUERIES = re.findall(
     (PROJECT_DIR / "docs" / "close.md").read_text(),
     flags=re.M | re.S,
 )
-"""Of the page on the close: for auditors, and of whom to ask about idle reservations."""
+"""Of the page on the close: two for auditors, and one on idle reservations."""
 
 
 def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
@@ -67,9 +67,9 @@ def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
     monkeypatch.chdir(home)
     audited = duckdb.sql(QUERIES[0]).fetchall()
     assert [payer for payer, *_ in audited] == sorted(PAYERS)
-    for payer, published, billed, difference in audited:
+    for payer, published, charged, billed, difference in audited:
         assert isinstance(difference, Decimal)
-        assert (published, difference) == (billed, 0)
+        assert (published, charged, difference) == (billed, billed, 0)
         exported = duckdb.sql(
             "select sum(line_item_unblended_cost) from"
             f" '{home.parent}/{payer}/**/*.parquet'"
@@ -77,11 +77,29 @@ def test_the_query_for_auditors_adds_the_published_files_up_to_aws_own_export(
         assert float(billed) == pytest.approx(float(exported), abs=1e-9)
 
 
+def test_the_query_by_basis_adds_the_charges_up_to_the_other_files(
+    closed_world: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(closed_world.path.parents[2])
+    audited = duckdb.sql(QUERIES[1]).fetchall()
+    totals = closed_world.manifest.totals
+    assert {(payer, basis) for payer, basis, *_ in audited} == {
+        (payer, basis) for payer in PAYERS for basis in totals
+    }
+    for basis, total in totals.items():
+        charged = sum(usd for _, of, usd, *_ in audited if of == basis)
+        assert total is not None
+        assert charged == total.bill
+    for _, _, charged, published, difference in audited:
+        assert isinstance(difference, Decimal)
+        assert (charged, difference) == (published, 0)
+
+
 def test_the_query_of_idle_reservations_finds_those_that_the_remainder_has(
     closed_purchases: Closed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = closed_purchases.path
-    query = QUERIES[1].replace("published/billing_month=2026-10/revision=001", str(folder))
+    query = QUERIES[2].replace("published/billing_month=2026-10/revision=001", str(folder))
     found = {(hint, id_): usd for hint, _, id_, _, usd in duckdb.sql(query).fetchall()}
     assert found["team/vision", RESERVED] == Decimal("98.32")
     assert found["team/llm", SIZED] > 0
