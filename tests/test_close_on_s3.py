@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import boto3
+import duckdb
 
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.close.summary import summarize
+from orchestration.explain.explain import Question
 from orchestration.lake.months import Month
 from orchestration.lake.settings import Settings
 from orchestration.ledger.book import find_revision, verify
+from tests.explain.following import ask, lines_of
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)
@@ -65,3 +69,22 @@ def test_a_month_that_is_closed_on_s3_is_the_one_that_is_closed_in_a_folder(
     assert read == expected
     assert not (reader.home / "lake").exists()
     verify(revision)
+
+    uid, day = _a_pod(closed_world)
+    question = Question(pod=uid, day=day)
+    folder = Settings(home=closed_world.path.parents[2])
+    explained = ask(reader, OCTOBER, question).as_json()
+    assert explained == ask(folder, OCTOBER, question).as_json()
+    assert lines_of(ask(reader, OCTOBER, question).figure)
+
+
+def _a_pod(closed_world: Publication) -> tuple[str, dt.date]:
+    """The pod and day that cost most."""
+    with duckdb.connect() as connection:
+        ((uid, day),) = connection.execute(
+            "select split_part(line_item_resource_id, '/', -1),"
+            " line_item_usage_start_date::date"
+            f" from '{closed_world.path}/scad/*.parquet' group by all"
+            " order by sum(split_line_item_split_cost) desc limit 1"
+        ).fetchall()
+    return uid, day

@@ -13,6 +13,7 @@ from orchestration.cli.collect import collect
 from orchestration.cli.console import refuse
 from orchestration.cli.diff import diff
 from orchestration.cli.doctor import doctor
+from orchestration.cli.explain import explain
 from orchestration.cli.policy import policy
 from orchestration.cli.reservations import reservations
 from orchestration.cli.sample import sample
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command, example in (
     (close, "close 2026-10"),
     (summary, "summary 2026-10 --revision 1 --json"),
+    (explain, "explain 2026-10 --team research"),
     (diff, f"diff {_REVISIONS}001 {_REVISIONS}002"),
     (sample, "sample --out /tmp/podledger"),
     (collect, "collect --cluster prod --to s3://bucket/pods"),

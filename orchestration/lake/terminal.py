@@ -28,17 +28,20 @@ class TextTable(Table):
         )
 
 
-def figures_table(*figures: str, names: int = 1) -> TextTable:
+def figures_table(*figures: str, names: int = 1, is_wrapped: bool = False) -> TextTable:
     """A name, perhaps with its place beside it, and columns of figures.
 
     Args:
         figures: Headings of the columns of figures.
         names: Columns of names.
+        is_wrapped: Whether long names go on in the next line, and are not cut.
     """
     table = TextTable(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     for place in range(names):
         style = "dim" if place else ""
-        table.add_column("", ratio=1, overflow="ellipsis", no_wrap=True, style=style)
+        table.add_column(
+            "", ratio=1, overflow="ellipsis", no_wrap=not is_wrapped, style=style
+        )
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -26,6 +26,7 @@ from tests.close.conftest import BILL, ClosedWorld, build_world
 from tests.ec2_server import CLOSED_ROLE, OWN, Ec2, running_ec2
 from tests.worlds import make_world, write_cur2, write_pods
 
+COMMANDS = ("close", "summary", "explain", "diff", "sample", "collect", "doctor")
 HEAVY = {"dagster", "dbt", "duckdb", "pyarrow", "boto3", "numba", "moto"}
 
 
@@ -87,7 +88,7 @@ def test_the_version_is_that_of_the_code(podledger: Run) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *([name] for name in ("close", "summary", "diff", "sample", "collect", "doctor")),
+        *([name] for name in COMMANDS),
         ["catalogue", "refresh"],
         ["reservations", "refresh"],
     ],
