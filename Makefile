@@ -76,7 +76,7 @@ check: test-setup $(DAGSTER_HOME)/dagster.yaml ## format, lint, types, imports, 
 format: test-setup ## format Python and SQL
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-lock: test-setup ## resolve the versions anew
+lock: test-setup ## resolve the versions again
 	@$(BIN)/uv pip compile pyproject.toml --extra collector --extra postgres --extra spark --group dev --group bench --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements-dev.lock
 	@$(BIN)/uv pip compile pyproject.toml -c requirements-dev.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra k8s --extra postgres -c requirements.lock --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --quiet -o deploy/requirements-k8s.lock
@@ -88,7 +88,7 @@ $(DAGSTER_HOME)/dagster.yaml:
 ui: setup $(DAGSTER_HOME)/dagster.yaml ## Dagster, webserver and daemon, on http://127.0.0.1:3000 (PORT=...)
 	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
-pictures: test-setup ## take the pictures of docs/images anew, in a browser
+pictures: test-setup ## take the pictures of docs/images again, in a browser
 	@$(BIN)/python -W ignore -m tests.browser.pictures
 	@$(BIN)/python -W ignore -m tests.docs.pictures
 

@@ -78,7 +78,7 @@ defs = dg.Definitions(
     schedules=[monthly_close_schedule, daily_refresh_schedule],
     sensors=[bill_deliveries, failed_months],
     # The steps of a month wait for one another, and each process of its own would import
-    # Dagster, dbt and the kernel anew, 5 to 9 s a step. Months run side by side, as runs.
+    # Dagster, dbt and the kernel again, 5 to 9 s a step. Months run side by side, as runs.
     executor=dg.in_process_executor,
     resources={
         "settings": settings_from_environment,

@@ -53,7 +53,7 @@ def home(closed_world: Publication, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def publish_again(home: Path) -> Callable[..., str]:
-    """Build the tables of the close anew, and publish; gives the refusal."""
+    """Build the tables of the close again, and publish; gives the refusal."""
 
     def run(*models: str) -> str:
         settings = Settings(home=home)
@@ -78,7 +78,7 @@ def publish_again(home: Path) -> Callable[..., str]:
 
 
 def rewrite(home: Path, table: str, change: str) -> None:
-    """Write the table's files anew with one row changed by ``change``, an SQL update."""
+    """Write the table's files again with one row changed by ``change``, an SQL update."""
     files = sorted((home / "lake" / table).rglob("*.parquet"))
     path = next(
         file

@@ -22,7 +22,7 @@ from orchestration.lake.settings import Settings
 @dg.run_failure_sensor(
     monitored_jobs=[monthly_close, daily_refresh],
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Tell in one paragraph which month failed and why: in the log of this"
+    description="Report in one paragraph which month failed and why: in the log of this"
     " sensor and as a line of alerts.log in PODLEDGER_HOME. Turn it on first.",
 )
 def failed_months(

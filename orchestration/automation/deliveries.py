@@ -1,4 +1,4 @@
-"""Closes a month again when AWS delivers its bill anew.
+"""Closes a month again when AWS delivers its bill again.
 
 Reads the manifests that lie at the bill's roots; which months they restate is decided in
 ``arrivals.py``. What happens by the calendar is in ``schedules.py``.
@@ -34,7 +34,7 @@ DELIVERY_TAG = "podledger/delivery"
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Close a month again when a new delivery restates it, up to 120 days after"
     " its end; refresh the open one. One run a delivery. Turn it on second, after"
-    " failed_months; most deployments need no schedule beside it.",
+    " failed_months; most deployments need no schedule as well.",
 )
 def bill_deliveries(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -42,7 +42,7 @@ def bill_deliveries(
     """Look at the manifests of every root, once."""
     if not settings.bill:
         return dg.SkipReason(
-            "PODLEDGER_BILL is not set: nobody delivers the sample month anew."
+            "PODLEDGER_BILL is not set: nobody delivers the sample month again."
         )
     now = dt.datetime.now(dt.UTC)
     cursor = Cursor.parse(context.cursor)

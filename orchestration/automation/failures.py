@@ -39,7 +39,7 @@ def why(events: Sequence[dg.DagsterEvent], month: Month | None) -> str | None:
     if failed:
         return (
             f"{month or 'The month'} is not published, because a control failed."
-            f" {' '.join(failed)} Revisions that were published before are as they were."
+            f" {' '.join(failed)} Earlier revisions are unchanged."
         )
     error = failure.step_failure_data.error
     return _told(error, [f"The step {failure.step_key} failed."])

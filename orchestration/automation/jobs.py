@@ -10,7 +10,7 @@ from orchestration.close.assets import published_month
 monthly_close = dg.define_asset_job(
     "monthly_close",
     selection=dg.AssetSelection.all(),
-    description="Read the bill and the pods of a month, split, control, publish.",
+    description="Read bill and pods of a month, split, distribute, check and publish.",
 )
 
 daily_refresh = dg.define_asset_job(

@@ -121,7 +121,7 @@ def look(
         else:
             requests.append(_request(month, news))
     passed_over += [
-        f"{root} has no manifest, so nothing tells of its deliveries."
+        f"{root} has no manifest, so its deliveries cannot be listed."
         for root, found in manifests.items()
         if not found
     ]

@@ -141,7 +141,7 @@ def refresh(
     for arn in role_arns:
         if not _ROLE.fullmatch(arn):
             raise PodledgerError(
-                f"{arn!r} is no role. Write --role-arn as"
+                f"{arn!r} is not a role. Write --role-arn as"
                 " arn:aws:iam::123456789012:role/podledger-reservations."
             )
     kept_reservations = read_kept(folder, RESERVATIONS_FILE)

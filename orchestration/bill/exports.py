@@ -64,7 +64,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that lies in a root: tells when a month was delivered anew.
+    """A manifest that lies in a root: tells when a month was delivered again.
 
     ``etag`` changes with the manifest's content.
     """

@@ -119,7 +119,7 @@ def read_manifest(store: Store, place: Place) -> Contents | None:
         manifest = json.loads(content)
     except ValueError as error:
         raise PodledgerError(
-            f"The manifest {where} is no JSON ({error}). Copy it again from S3."
+            f"The manifest {where} is not valid JSON ({error}). Copy it again from S3."
         ) from error
     key_field = "reportKeys" if place.kind == "legacy" else "dataFiles"
     if not isinstance(manifest, dict) or not isinstance(manifest.get(key_field), list):
@@ -260,7 +260,7 @@ def _locate(key: str, name: str, place: Place, where: str) -> str:
         if match and match[2] == place.month.label:
             return place.export_folder + match[1]
     raise PodledgerError(
-        f"The manifest {where} names {name!r}, which is no file of its export's"
+        f"The manifest {where} names {name!r}, which is not a file of its export's"
         f" {place.month}. It is not read; copy the manifest again from S3."
     )
 

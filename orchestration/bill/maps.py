@@ -57,7 +57,8 @@ def as_maps(values: pa.Array, spell: Callable[[str], str]) -> Maps:
         spell: From a key as the file has it to its normal spelling.
 
     Raises:
-        BadCellError: The column is none of these, or a text is no JSON object of scalars.
+        BadCellError: The column is none of these, or a text is not a JSON object of
+            scalars.
     """
     kind = values.type
     if pa.types.is_null(kind):
@@ -182,7 +183,7 @@ def _entries_of_json(text: str | None) -> list[tuple[str, str]]:
         # Numbers stay as they are written.
         content = json.loads(text or "{}", parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
-        raise ValueError("is no JSON") from None
+        raise ValueError("is not valid JSON") from None
     if isinstance(content, list) and all(
         isinstance(entry, dict) and {"key", "value"} <= set(entry) for entry in content
     ):
@@ -190,7 +191,7 @@ def _entries_of_json(text: str | None) -> list[tuple[str, str]]:
     if content is None:
         return []
     if not isinstance(content, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     entries = []
     for key, item in sorted(content.items()):
         if isinstance(item, dict | list):

@@ -216,8 +216,8 @@ def _check_instance_hours(lines: pa.Table, is_instance: pa.BooleanArray) -> None
         _all(is_instance, pc.or_kleene(amounts.is_null(), pc.less(amounts, 0))),
         "line_item_usage_amount",
         lambda row: (
-            f"{amounts[row].as_py()} is no usage of {_name(lines, row)}: an instance"
-            " runs for 0 hours or more"
+            f"{amounts[row].as_py()} is not a valid usage of {_name(lines, row)}: an"
+            " instance runs for 0 hours or more"
         ),
     )
 

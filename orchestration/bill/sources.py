@@ -36,7 +36,7 @@ class DamagedFileError(Exception):
 
     Attributes:
         problem: What is wrong, a phrase that goes on from the file's name.
-        row: The data row at fault, from 1; None where it is no single row.
+        row: The data row at fault, from 1; None where it is not a single row.
     """
 
     def __init__(self, problem: str, row: int | None = None) -> None:
@@ -131,7 +131,8 @@ class _CsvSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._unpacked() as stream:
-            # Rows behind the header may be read with it; pyarrow says which is no UTF-8.
+            # Rows behind the header may be read with it; pyarrow says which is not valid
+            # UTF-8.
             text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
             try:
                 self.names: tuple[str, ...] = tuple(next(csv.reader(text), ()))

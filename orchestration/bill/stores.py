@@ -49,8 +49,8 @@ def open_store(root: str) -> Store:
         return S3Store(root)
     if "://" in root:
         raise PodledgerError(
-            f"{root!r} is no root of bill exports: only folders and s3://bucket/prefix are"
-            " read. Correct PODLEDGER_BILL."
+            f"{root!r} is not a root of bill exports: only folders and s3://bucket/prefix"
+            " are read. Correct PODLEDGER_BILL."
         )
     return FolderStore(root)
 

@@ -18,7 +18,7 @@ def doctor(
         ),
     ] = None,
 ) -> None:
-    """Look whether a month could be closed here. Exit code 1: something is in the way."""
+    """Check whether a month can be closed here. Exit code 1: something is in the way."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -112,8 +112,8 @@ def _home(settings: Settings) -> str:
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
         setting = "PODLEDGER_WORK" if settings.remote else "PODLEDGER_HOME"
         raise PodledgerError(
-            f"{settings.home} cannot be written to: {nearest} is no folder of yours. Choose"
-            f" another {setting}, or have the folder's owner let you write to it."
+            f"{settings.home} cannot be written to: {nearest} is not a folder of yours."
+            f" Choose another {setting}, or have the folder's owner let you write to it."
         )
     free = os.statvfs(nearest)
     room = f"{settings.home}, {free.f_bavail * free.f_frsize / 1e9:,.0f} GB free"
@@ -144,7 +144,7 @@ def _bill(
         yield Finding(
             "bill",
             is_ok=False,
-            text=f"No root has a bill of {month}. Wait for its delivery, choose another"
+            text=f"No root has a bill for {month}. Wait for its delivery, choose another"
             " month, or correct PODLEDGER_BILL.",
         )
 
@@ -181,7 +181,7 @@ def _inventory(
             yield Finding(
                 "inventory",
                 is_ok=False,
-                text=f"{uri}: no pod of {month} in {len(files):,} files; all node cost"
+                text=f"{uri}: no pods for {month} in {len(files):,} files; all node cost"
                 " would be unallocated. Check PODLEDGER_PODS and the month.",
             )
         for cluster, hours in sorted(clusters.items()):
@@ -253,7 +253,7 @@ def _warehouse(settings: Settings) -> str:
     if not settings.warehouse.exists():
         return "not built yet; the first close builds it"
     with open_warehouse(settings.warehouse):
-        return f"{settings.warehouse}, free to be opened"
+        return f"{settings.warehouse}, not in use"
 
 
 def _published(settings: Settings, month: Month) -> str:
@@ -262,5 +262,5 @@ def _published(settings: Settings, month: Month) -> str:
         published = Path(copies) if settings.remote else settings.published
         newest = latest(published, month, settings.remote)
     if newest is None:
-        return f"{month} was not published yet"
+        return f"{month} is not published yet"
     return f"{month} has revision {newest.number}, in {newest.address}"

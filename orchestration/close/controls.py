@@ -127,7 +127,7 @@ def require_all_passed(
     if failed:
         raise PodledgerError(
             f"{month} is not published, because a control failed. {' '.join(_told(failed))}"
-            " Revisions that were published before are as they were."
+            " Earlier revisions are unchanged."
         )
 
 

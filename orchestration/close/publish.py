@@ -150,9 +150,9 @@ def publish(
     except _NO_SPACE_OR_MEMORY as error:
         raise PodledgerError(
             f"{month} was not published below"
-            f" {place(settings.published, settings.remote)}: {_reason(error)}. Revisions"
-            " that were published before are as they were. Make room (disk, memory, or"
-            " permission to write) and close the month again."
+            f" {place(settings.published, settings.remote)}: {_reason(error)}. Earlier"
+            " revisions are unchanged. Free disk space or memory, or allow writing, and"
+            " close the month again."
         ) from error
     except _NO_SUCH_MART as error:
         raise PodledgerError(
@@ -198,7 +198,7 @@ def _add(
         source = Source(connection, month, progress)
         tallies = {part.name: part.export(source, folder) for part in exporters}
         _require_totals(tallies, laws, month)
-        progress("Bringing the files to disk")
+        progress("Flushing the files to disk")
         manifest = Manifest(
             month=month.label,
             revision=before.number + 1 if before else 1,

@@ -134,9 +134,9 @@ class _Patience:
         whom = " and ".join(map(str, others)) or "another run of this Dagster instance"
         if time.monotonic() >= self._until:
             raise PodledgerError(
-                f"Waited {self._minutes:g} minutes for {whom}, and it still works: {why}."
-                " Wait until it ends, or stop it (in Dagster, or by its process). To wait"
-                " longer, set PODLEDGER_WAIT, in minutes."
+                f"Waited {self._minutes:g} minutes for {whom}, and it is still running:"
+                f" {why}. Wait until it ends, or stop it (in Dagster, or by its process)."
+                " To wait longer, set PODLEDGER_WAIT, in minutes."
             )
         if whom not in self._told:
             self._told.add(whom)

@@ -51,7 +51,7 @@ class ApiError(Exception):
 
 
 class GoneError(ApiError):
-    """The position is too old: the kind must be listed anew."""
+    """The position is too old: the kind must be listed again."""
 
 
 class Api:
@@ -222,9 +222,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise ApiError(0, f"the answer is no JSON ({error})") from error
+        raise ApiError(0, f"the answer is not valid JSON ({error})") from error
     if not isinstance(document, dict):
-        raise ApiError(0, "the answer is no JSON object")
+        raise ApiError(0, "the answer is not a JSON object")
     return document
 
 

@@ -236,7 +236,7 @@ class _Collector:
             node = self._history.nodes.get(event.item["metadata"]["uid"])
             if node is not None and node.state.instance_id is None:
                 self._tell(
-                    "Nodes that are no EC2 instances are left out, with their pods",
+                    "Nodes that are not EC2 instances are left out, with their pods",
                     f" (first: {node.state.name}, provider id {node.state.provider_id!r})",
                 )
 

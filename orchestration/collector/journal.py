@@ -27,7 +27,7 @@ class Journal:
         self.name = f"{cluster_folder(cluster)}/_history.json.gz"
 
     def load(self, progress: Progress) -> History:
-        """Read the history; without a usable one, begin anew and say so.
+        """Read the history; without a usable one, start again and say so.
 
         Raises:
             PodledgerError: The store cannot be read.
@@ -39,7 +39,7 @@ class Journal:
             return _HISTORY.validate_json(gzip.decompress(content))
         except (OSError, EOFError, ValidationError) as error:
             progress(
-                f"{self.name} is of another version or damaged, and is begun anew; hours"
+                f"{self.name} is of another version or damaged, and starts again; hours"
                 f" since it was written are missing ({str(error).partition(chr(10))[0]})"
             )
             return History()

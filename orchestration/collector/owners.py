@@ -87,9 +87,9 @@ class Owners:
             if error.status == _FORBIDDEN:
                 self._forbidden.add(kind)
                 self._progress(
-                    f"{owner.kind} ({owner.api_version}) may not be read, so pods are told"
-                    " as its own and not as of what owns it. Give the collector's"
-                    " ClusterRole the verb get on it, and start the collector again."
+                    f"{owner.kind} ({owner.api_version}) cannot be read, so it counts as"
+                    " the workload of its pods, whatever owns it. Give the collector's"
+                    " ClusterRole the verb get on it, and restart the collector."
                 )
                 return None
             if error.status == _NOT_FOUND:

@@ -49,7 +49,7 @@ def open_store(root: str) -> Store:
     elif root and "://" not in root:
         return FolderStore(Path(root).expanduser().absolute())
     raise PodledgerError(
-        f"{root!r} is no place for pod-hours. Give a folder, or s3://bucket/prefix."
+        f"{root!r} is not a place for pod-hours. Give a folder, or s3://bucket/prefix."
     )
 
 

@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 60.0
 """Between two attempts, doubled from one to the next."""
 
 PATIENCE = 3
-"""Watches from one position that may fail before the kind is listed anew."""
+"""Watches from one position that may fail before the kind is listed again."""
 
 _REFUSED = (401, 403)
 

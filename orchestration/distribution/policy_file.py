@@ -94,7 +94,7 @@ def read_policy(where: str | Path, labels: Collection[str] | None = None) -> Pol
             )
         text = raw.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8"
+        reason = getattr(error, "strerror", None) or "it is not valid UTF-8"
         raise PodledgerError(
             f"The policy {path} cannot be read ({reason}). Correct PODLEDGER_POLICY, or put"
             " the file back. Nothing was changed."

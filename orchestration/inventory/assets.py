@@ -53,7 +53,7 @@ OWNERSHIP = dg.AssetKey(["raw", "ownership"])
         ),
         dg.AssetSpec(
             INVENTORY_GAPS,
-            description="Times of which an inventory knows nothing, or less than it should."
+            description="Times for which an inventory has no data, or not all of it."
             " One row a source, cluster, node and stretch of time.",
             kinds={"python", "parquet"},
             owners=["team:platform"],

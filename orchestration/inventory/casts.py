@@ -61,7 +61,7 @@ def as_seconds(values: pa.Array) -> pa.Int32Array:
         )
     refuse(
         is_bad & _is_valid(numbers),
-        lambda row: f"{printed(values[row].as_py())} is no whole number from 0 to 3600",
+        lambda row: f"{printed(values[row].as_py())} is not a whole number from 0 to 3600",
     )
     return pc.cast(numbers, pa.int32())
 
@@ -117,7 +117,7 @@ def _number(text: str) -> float:
     try:
         return float(pa.scalar(text.strip()).cast(pa.float64()).as_py())
     except pa.ArrowInvalid:
-        raise ValueError("is no number") from None
+        raise ValueError("is not a number") from None
 
 
 def _floats(numbers: pa.DoubleArray) -> NDArray[np.float64]:

@@ -163,7 +163,7 @@ def _refuse_contradictions(
     places = sorted(_place(columns, row, files) for row in (first, second))
     named = ", ".join(name for name, is_different in differs.items() if is_different[pair])
     raise PodledgerError(
-        f"Two rows of {contract.kind} contradict each other: {key} stands in {places[0]}"
+        f"Two rows of {contract.kind} contradict each other: {key} is in {places[0]}"
         f" and in {places[1]} with different values of {named}. Keep the right one of the"
         " two; rows that repeat word for word would count once."
     )

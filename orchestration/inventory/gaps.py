@@ -78,7 +78,7 @@ def read_gaps(metadata: Mapping[bytes, bytes] | None, place: str) -> list[Gap]:
         return [_read_gap(**gap) for gap in json.loads((metadata or {}).get(GAPS, b"[]"))]
     except (TypeError, ValueError) as error:
         raise PodledgerError(
-            f"{place} tells its gaps in a way that is not understood ({error}). The"
+            f"{place} declares gaps that cannot be read ({error}). The"
             f" metadata {GAPS.decode()} is a JSON list of objects with start and end (ISO"
             " 8601, with a zone), subject, consequence and, where known, cluster_name and"
             " instance_id: write the file again."

@@ -58,7 +58,7 @@ def canonical_json(text: str, content: Content) -> str:
     """Spell a JSON object canonically; ``null`` is an empty one.
 
     Raises:
-        ValueError: It is no JSON object, names a key twice, or holds a value that the
+        ValueError: It is not a JSON object, names a key twice, or holds a value that the
             content does not allow.
     """
     try:
@@ -66,11 +66,11 @@ def canonical_json(text: str, content: Content) -> str:
             text, object_pairs_hook=_unique_keys, parse_constant=_no_constants
         )
     except (json.JSONDecodeError, RecursionError):
-        raise ValueError("is no JSON") from None
+        raise ValueError("is not valid JSON") from None
     if parsed_object is None:
         return EMPTY_MAP
     if not isinstance(parsed_object, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     return _object(
         {
             key: spelled(value, content)
@@ -221,7 +221,7 @@ def _label(value: object) -> str:
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise ValueError("is no text")
+    raise ValueError("is not text")
 
 
 def _quantity(value: object) -> str:

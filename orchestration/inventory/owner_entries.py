@@ -79,12 +79,12 @@ def _read_yaml(text: str, mistakes: list[Mistake]) -> Iterator[Entry]:
     if document is None:
         return
     if not isinstance(document, yaml.SequenceNode):
-        mistakes.append(Mistake(_line(document), "the file", "is no list of entries"))
+        mistakes.append(Mistake(_line(document), "the file", "is not a list of entries"))
         return
     for node in document.value:
         if not isinstance(node, yaml.MappingNode):
             mistakes.append(
-                Mistake(_line(node), "entry", "is no mapping of keys to values")
+                Mistake(_line(node), "entry", "is not a mapping of keys to values")
             )
             continue
         values: dict[str, str] = {}
@@ -92,7 +92,7 @@ def _read_yaml(text: str, mistakes: list[Mistake]) -> Iterator[Entry]:
         for key_node, value_node in node.value:
             key = str(key_node.value)
             if key in lines:
-                mistakes.append(Mistake(_line(key_node), key, "stands twice in one entry"))
+                mistakes.append(Mistake(_line(key_node), key, "appears twice in one entry"))
             if not isinstance(value_node, yaml.ScalarNode):
                 mistakes.append(Mistake(_line(key_node), key, "is not one value"))
                 continue

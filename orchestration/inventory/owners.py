@@ -188,10 +188,10 @@ def _understood(entry: Entry) -> _Rule:
 def _match(values: Mapping[str, str]) -> dict[str, str | None]:
     workload_type, slash, workload = values.get("workload", "*").rpartition("/")
     if slash and not (workload_type and workload):
-        raise _MistakeError("workload", "is no kind/name, like PyTorchJob/llm-*")
+        raise _MistakeError("workload", "is not kind/name, like PyTorchJob/llm-*")
     label, equals, label_value = values.get("pod_label", "").partition("=")
     if "pod_label" in values and not (equals and _LABEL_NAME.fullmatch(label)):
-        raise _MistakeError("pod_label", "is no name=value, like app=chat")
+        raise _MistakeError("pod_label", "is not name=value, like app=chat")
     return {
         "cluster_name_like": _like(values.get("cluster", "*")),
         "namespace_like": _like(values.get("namespace", "*")),
@@ -216,7 +216,7 @@ def _day(text: str, key: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError:
-        raise _MistakeError(key, f"{text!r} is no day like 2026-10-01") from None
+        raise _MistakeError(key, f"{text!r} is not a day like 2026-10-01") from None
 
 
 def _contradictions(rules: Sequence[_Rule]) -> Iterator[Mistake]:

@@ -133,7 +133,7 @@ def _present(names: list[str], file: SourceFile, contract: Contract) -> list[str
         if column.is_required and column.name not in names:
             raise PodledgerError(
                 f"{file} has no column {column.name}, which {contract.kind} need. Write the"
-                " file again with it, or give the file another name if it is no inventory."
+                " file again with it, or rename it if it is not an inventory."
             )
     return [column.name for column in contract.columns if column.name in names]
 

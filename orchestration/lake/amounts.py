@@ -65,7 +65,7 @@ def as_ratios(values: pa.Array) -> pa.DoubleArray:
         raise BadCellError(None, f"the column holds {kind}, not numbers")
     is_bad = pc.invert(pc.is_finite(numbers)).fill_null(False)
     if (row := pc.index(is_bad, True).as_py()) >= 0:
-        raise BadCellError(row, f"{printed(values[row].as_py())} is no number")
+        raise BadCellError(row, f"{printed(values[row].as_py())} is not a number")
     return numbers
 
 
@@ -216,11 +216,11 @@ def _exact(text: str) -> Decimal:
         ValueError: It spells none, or one that no bill can mean.
     """
     if not _NUMBER.fullmatch(text):
-        raise ValueError("is no amount")
+        raise ValueError("is not an amount")
     try:
         exact = Decimal(text)
     except ArithmeticError:
-        raise ValueError("is no amount") from None
+        raise ValueError("is not an amount") from None
     if exact and exact.adjusted() >= 38:
         raise ValueError("is above 38 digits")
     return exact if exact.adjusted() > -100 else Decimal(0)
@@ -228,7 +228,7 @@ def _exact(text: str) -> Decimal:
 
 def _ratio(text: str) -> float:
     if not _NUMBER.fullmatch(text.strip()):
-        raise ValueError("is no number")
+        raise ValueError("is not a number")
     return float(text)
 
 

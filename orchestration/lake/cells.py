@@ -66,7 +66,7 @@ def coded(values: pa.Array) -> pa.DictionaryArray:
     """Encode text as codes into a dictionary; nulls stay null.
 
     Raises:
-        BadCellError: The column is no text, or a cell's bytes are no UTF-8.
+        BadCellError: The column is not text, or a cell's bytes are no UTF-8.
     """
     kind = values.type
     if pa.types.is_null(kind):
@@ -80,7 +80,7 @@ def coded(values: pa.Array) -> pa.DictionaryArray:
         codes.dictionary.validate(full=True)
     except pa.ArrowInvalid as error:
         row, cell = _first_undecodable(values)
-        raise BadCellError(row, f"{printed(cell)} is no UTF-8 text") from error
+        raise BadCellError(row, f"{printed(cell)} is not valid UTF-8 text") from error
     return codes
 
 
@@ -100,7 +100,7 @@ def as_moments(values: pa.Array) -> pa.TimestampArray:
     """Moments in UTC, without a zone, from timestamps of any unit or ISO 8601 text.
 
     Raises:
-        BadCellError: The column holds neither, or a text that is no moment.
+        BadCellError: The column holds neither, or a text that is not a moment.
     """
     kind = values.type
     if pa.types.is_null(kind):
@@ -150,7 +150,7 @@ def first_row(codes: pa.DictionaryArray, code: int) -> int | None:
 
 
 def _first_undecodable(values: pa.Array) -> tuple[int | None, bytes | None]:
-    """The first cell of a column of text that is no UTF-8."""
+    """The first cell of a column of text that is not valid UTF-8."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     for row, cell in enumerate(values.cast(pa.large_binary()).to_pylist()):
@@ -168,5 +168,5 @@ def _utc(text: str) -> dt.datetime:
         if moment.tzinfo is not None:
             moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise ValueError("is no timestamp like 2026-10-01T00:00:00Z") from None
+        raise ValueError("is not a timestamp like 2026-10-01T00:00:00Z") from None
     return moment

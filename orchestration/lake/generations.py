@@ -130,7 +130,7 @@ def fetch(remote: str, table: str, month: Month, *, held: Path, into: Path) -> S
     raise PodledgerError(
         f"{store.address(POINTER_NAME)} names files that are missing or are not those that"
         " were written, and the copy on this machine is as it was. Close the month again"
-        f" (podledger close {month}), which writes the table anew."
+        f" (podledger close {month}), which writes the table again."
     )
 
 
@@ -198,7 +198,7 @@ def _parse(text: bytes, address: str) -> _Pointer:
         where = ".".join(str(part) for part in first["loc"]) or "the object"
         raise PodledgerError(
             f"{address} is damaged: {where}: {first['msg']}. Close the month again, which"
-            " writes the table anew."
+            " writes the table again."
         ) from error
 
 

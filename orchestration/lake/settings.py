@@ -162,7 +162,7 @@ class Settings(FirstMonth):
         """Give a home in S3 a folder to work in, so that every room sees folders.
 
         Raises:
-            PodledgerError: The environment sets something that is no setting.
+            PodledgerError: The environment sets something that is not a setting.
         """
         _require_known(cls)
         home = values.get("home")
@@ -243,7 +243,7 @@ def _require_known(settings: type[BaseSettings]) -> None:
     """Stop at a ``PODLEDGER_*`` variable that is misspelled, and would change nothing.
 
     Raises:
-        PodledgerError: One is no setting; it names the nearest that is.
+        PodledgerError: One is not a setting; it names the nearest that is.
     """
     prefix = str(settings.model_config["env_prefix"])
     known = {f"{prefix}{name.upper()}" for name in settings.model_fields}

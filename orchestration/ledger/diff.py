@@ -168,8 +168,8 @@ def _bring_what_differs(one: Revision, other: Revision) -> None:
 
 def _no_revision(place: str) -> PodledgerError:
     return PodledgerError(
-        f"{place} is no published revision: it has no {MANIFEST_NAME}. Give a folder like"
-        " published/billing_month=2026-10/revision=001."
+        f"{place} is not a published revision: it has no {MANIFEST_NAME}. Give a folder"
+        " like published/billing_month=2026-10/revision=001."
     )
 
 

@@ -167,7 +167,7 @@ def read_manifest(revision: Path) -> Manifest:
     """Read the manifest of one revision's folder.
 
     Raises:
-        PodledgerError: It is missing, is no JSON or lacks a field.
+        PodledgerError: It is missing, is not valid JSON or lacks a field.
     """
     path = revision / MANIFEST_NAME
     try:
@@ -182,7 +182,7 @@ def parse_manifest(text: bytes, place: str) -> Manifest:
     """Read a manifest that lies at ``place``.
 
     Raises:
-        PodledgerError: It is no JSON or lacks a field.
+        PodledgerError: It is not valid JSON or lacks a field.
     """
     try:
         return Manifest.model_validate_json(text)

@@ -45,7 +45,7 @@ class Sample:
 def ensure_sample(home: Path, month: Month) -> Sample:
     """Make the sample month below ``home/sample/<YYYY-MM>/``, unless it is there.
 
-    It is made anew when the code that makes it has changed. It is written beside and
+    It is made again when the code that makes it has changed. It is written beside and
     renamed, so that a run that is killed leaves nothing half.
     """
     folder = home / "sample" / month.label

@@ -1,7 +1,7 @@
 """Which pod of the sample month ran on which node, and when.
 
 Holds a small scheduler: a pod goes to the first node of its groups that has room for it,
-waits where none has, and is made anew on another node when its own goes away.
+waits where none has, and is made again on another node when its own goes away.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _pod(
     """Name a pod as its controller would, after the workload's earlier ones."""
     path = f"{workload.cluster.name}/{workload.namespace}/{workload.name}"
     digits = hex_id(month, f"pod {path}/{len(placed)}", 32)
-    # Members of a set keep their number and get a new uid when they are made anew.
+    # Members of a set keep their number and get a new uid when they are made again.
     ordinal = sum(pod.span[1] > span[0] for pod in placed)
     suffixes = {
         "DaemonSet": digits[:5],

@@ -134,8 +134,9 @@ def split_batch(
         scratch: Memory to work in; fresh memory if none.
 
     Raises:
-        PodledgerError: Pods are out of order or claim what is no number, a request has no
-            device equivalent, a node-hour comes in two batches, or parts miss their pool.
+        PodledgerError: Pods are out of order or claim what is not a number, a request has
+            no device equivalent, a node-hour comes in two batches, or parts miss their
+            pool.
     """
     if len(pods) == 0:
         return _NOTHING
@@ -323,8 +324,8 @@ def _fill_claims(
         if row >= 0:
             raise PodledgerError(
                 f"Pod {pods['pod_uid'][row].as_py()!r} on {node_hours.name(of_row[row])}"
-                f" claims {allocated[row]} {resource} hours, which is no amount. Nothing"
-                " was written. Correct its request and use in the pod inventory."
+                f" claims {allocated[row]} {resource} hours, which is not an amount."
+                " Nothing was written. Correct its request and use in the pod inventory."
             )
 
 

@@ -174,7 +174,8 @@ def pod_files_by_day(lake: Lake, month: Month) -> dict[dt.date, Path]:
     """Files of ``raw/pod_hours``, which are named after their days.
 
     Raises:
-        PodledgerError: The month is not in the lake, or holds a file that is no day of it.
+        PodledgerError: The month is not in the lake, or holds a file that is not a day of
+            it.
     """
     files = lake.files("raw/pod_hours", month)
     if not files:

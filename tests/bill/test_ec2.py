@@ -241,7 +241,7 @@ def test_a_damaged_file_is_not_written_over(ec2: Ec2, tmp_path: Path) -> None:
 def test_a_role_that_is_none_is_refused_before_anybody_is_asked(
     ec2: Ec2, tmp_path: Path
 ) -> None:
-    with pytest.raises(PodledgerError, match="is no role"):
+    with pytest.raises(PodledgerError, match="is not a role"):
         asking(tmp_path, role_arns=["podledger"])
     assert ec2.asked == []
 

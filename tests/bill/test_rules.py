@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a negative usage of an instance": (
         {"line_item_usage_amount": "-1"},
         "line_item_usage_amount",
-        "is no usage of 'i-0123456789abcdef0'",
+        "is not a valid usage of 'i-0123456789abcdef0'",
     ),
     "no usage of an instance": (
         {"line_item_usage_amount": ""},
@@ -83,17 +83,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a cost that is a word": (
         {"line_item_unblended_cost": "n/a"},
         "line_item_unblended_cost",
-        "'n/a' is no amount",
+        "'n/a' is not an amount",
     ),
     "a cost that is not a number": (
         {"line_item_unblended_cost": "NaN"},
         "line_item_unblended_cost",
-        "'NaN' is no amount",
+        "'NaN' is not an amount",
     ),
     "an amount without end": (
         {"line_item_usage_amount": "Infinity"},
         "line_item_usage_amount",
-        "'Infinity' is no amount",
+        "'Infinity' is not an amount",
     ),
     "a moment that is none": (
         {"line_item_usage_end_date": "soon"},

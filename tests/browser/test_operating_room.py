@@ -109,7 +109,7 @@ def test_a_model_shows_what_each_of_its_columns_is_made_from(
     made_from = "split_line_item_split_cost int_pod_costs__itemized.amortized_split_usd"
     table = page.get_by_role("row", name=made_from, exact=True)
     for _ in range(_CLICKS):
-        # The page draws the row anew as more of the asset arrives, and a click gets lost.
+        # The page draws the row again as more of the asset arrives, and a click gets lost.
         row.get_by_text("[Show Markdown]").click()
         with suppress(AssertionError):
             expect(table).to_be_visible(timeout=_A_MOMENT_MS)

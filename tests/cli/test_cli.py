@@ -231,7 +231,7 @@ class TestDoctor:
         answer = podledger("doctor", "--month", "2026-09")
         told = " ".join(answer.out.split())
         assert answer.code == 1
-        assert "not ok bill No root has a bill of 2026-09" in told
+        assert "not ok bill No root has a bill for 2026-09" in told
         assert "2026-10 to 2026-10, nothing of 2026-09" in told
         assert "no pod of 2026-09 in 1 files" in told
 

@@ -558,7 +558,9 @@ class TestAccidents:
     ) -> None:
         first = published(world)
         before = contents(world.settings.published)
-        with pytest.raises(PodledgerError, match=r"No space left on device.*Make room"):
+        with pytest.raises(
+            PodledgerError, match=r"No space left on device.*Free disk space"
+        ):
             publish(
                 world.with_settings(labels=()),
                 world.month,

@@ -440,7 +440,7 @@ def test_a_killed_process_leaves_no_visible_half_and_its_successor_goes_on(
 def test_a_copy_of_a_revision_that_s3_no_longer_has_is_none(
     s3: Any, machine: Callable[[str], ClosedWorld]
 ) -> None:
-    """Someone moved the month away, claims and all, to publish it anew."""
+    """Someone moved the month away, claims and all, to publish it again."""
     published(machine("a"))
     for key in objects(s3):
         s3.delete_object(Bucket=BUCKET, Key=key)
@@ -511,5 +511,5 @@ def test_a_revision_in_s3_that_was_changed_is_not_compared(
     s3.delete_object(Bucket=BUCKET, Key=f"{FIRST}remainder.parquet")
     with pytest.raises(PodledgerError, match=r"s3://.*/remainder\.parquet is missing"):
         differences(in_folder, first)
-    with pytest.raises(PodledgerError, match="s3://ledger/pre is no published revision"):
+    with pytest.raises(PodledgerError, match="s3://ledger/pre is not a published revision"):
         list(compare_places(REMOTE, in_folder.address, lambda _: None))

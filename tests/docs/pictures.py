@@ -1,4 +1,4 @@
-"""The pictures of ``docs/images`` that are not of Dagster, made anew from the sample month.
+"""The pictures of ``docs/images`` that are not of Dagster, from the sample month.
 
     python -m tests.docs.pictures
 

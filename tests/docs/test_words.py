@@ -11,7 +11,13 @@ GONE = {
     r"\bdearest\b": "most expensive, or: top ... by cost",
     r"\bdevice-h\b": "accelerator-hours",
     r"\bwho(ever)? wants\b": "say what to do: To ..., ...",
+    r"\banew\b": "again",
     r"\bis no quantity\b": "is not a valid quantity",
+    r"\bis no JSON\b": "is not valid JSON",
+    r"\bis no (whole )?number\b": "is not a number",
+    r"\bis no amount\b": "is not an amount",
+    r"\bis no UTF-8\b": "is not valid UTF-8",
+    r"\bwhoever maintains\b": "the podledger maintainers",
     r"\bthe law of the month\b": "reconciliation",
 }
 """Patterns, and what the field says instead."""

@@ -9,7 +9,7 @@ import pytest
 from orchestration.lake.errors import PodledgerError
 
 NO_QUANTITY = "is not a valid quantity (must be a finite number of 0 or more)"
-NO_SECONDS = "is no whole number from 0 to 3600"
+NO_SECONDS = "is not a whole number from 0 to 3600"
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson"])
@@ -21,7 +21,7 @@ NO_SECONDS = "is no whole number from 0 to 3600"
         ("memory_requested_gib", "inf", f"'inf' {NO_QUANTITY}"),
         ("memory_used_gib", "1e999", f"'1e999' {NO_QUANTITY}"),
         ("accelerators_used", "-1", f"'-1' {NO_QUANTITY}"),
-        ("vcpu_requested", "4 cores", "'4 cores' is no number"),
+        ("vcpu_requested", "4 cores", "'4 cores' is not a number"),
         ("vcpu_requested", "", "the value is missing"),
         ("bound_seconds", "3601", f"'3601' {NO_SECONDS}"),
         ("bound_seconds", "-1", f"'-1' {NO_SECONDS}"),
@@ -32,15 +32,15 @@ NO_SECONDS = "is no whole number from 0 to 3600"
         (
             "usage_hour",
             "3 October",
-            "'3 October' is no timestamp like 2026-10-01T00:00:00Z",
+            "'3 October' is not a timestamp like 2026-10-01T00:00:00Z",
         ),
         ("usage_hour", "", "the value is missing"),
         ("instance_id", "", "the value is missing"),
         ("pod_uid", "", "the value is missing"),
-        ("labels", "team=vision", "'team=vision' is no JSON"),
-        ("labels", "[]", "'[]' is no JSON object"),
+        ("labels", "team=vision", "'team=vision' is not valid JSON"),
+        ("labels", "[]", "'[]' is not a JSON object"),
         ("labels", '{"a":"1","a":"2"}', "names a key twice"),
-        ("labels", '{"a":["1"]}', "is no text"),
+        ("labels", '{"a":["1"]}', "is not text"),
         ("accelerators_requested", '{"nvidia.com/gpu":-1}', NO_QUANTITY),
         ("accelerators_requested", '{"nvidia.com/gpu":NaN}', "holds NaN"),
         ("accelerators_requested", '{"nvidia.com/gpu":"many"}', NO_QUANTITY),
@@ -86,7 +86,7 @@ def test_bad_value_is_told_with_its_place(inventory, name, column, value, proble
         (
             "pod_uid",
             pa.array([b"a", b"\xff"]),
-            "row 2, column pod_uid: b'\\xff' is no UTF-8",
+            "row 2, column pod_uid: b'\\xff' is not valid UTF-8",
         ),
         ("labels", pa.array([[1], [2]]), "column labels: the column holds list<"),
         (

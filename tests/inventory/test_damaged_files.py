@@ -40,7 +40,7 @@ def test_parquet_with_damaged_pages_is_refused(inventory):
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet", "a.ndjson"])
 def test_file_of_another_format_is_refused(inventory, name):
-    (inventory.root / name).write_bytes(b"this is no inventory\n")
+    (inventory.root / name).write_bytes(b"this is not an inventory\n")
     with pytest.raises(PodledgerError, match=f"{name} of .* cannot be read as"):
         inventory.read()
 

@@ -201,7 +201,7 @@ def test_rows_that_contradict_each_other_stop_the_month(inventory, column, value
         inventory.read()
     assert str(error.value) == (
         "Two rows of pod_hours contradict each other: instance_id i-0a1, usage_hour"
-        f" 2026-10-03 05:00:00, pod_uid uid-0 stands in one.csv of {inventory.root}, row 2"
+        f" 2026-10-03 05:00:00, pod_uid uid-0 is in one.csv of {inventory.root}, row 2"
         f" and in two.ndjson of {inventory.root}, row 1 with different values of {column}."
         " Keep the right one of the two; rows that repeat word for word would count once."
     )

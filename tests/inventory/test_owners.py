@@ -270,7 +270,7 @@ def test_empty_file_owns_nothing(file, text, suffix):
         ("- namespace: a\n  team:\n", "line 1, entry: says none of"),
         (
             "- namespace: a\n  team: x\n  from: 1 May\n",
-            "line 3, from: '1 May' is no day like 2026-10-01",
+            "line 3, from: '1 May' is not a day like 2026-10-01",
         ),
         (
             "- namespace: a\n  team: x\n  from: 2026-02-30\n",
@@ -280,16 +280,16 @@ def test_empty_file_owns_nothing(file, text, suffix):
             "- namespace: a\n  from: 2026-10-02\n  to: 2026-10-02\n  team: x\n",
             "line 3, to: 2026-10-02 is not after from, 2026-10-02",
         ),
-        ("- pod_label: app\n  team: x\n", "line 1, pod_label: is no name=value"),
-        ('- pod_label: a"b=c\n  team: x\n', "line 1, pod_label: is no name=value"),
-        ("- workload: Job/\n  team: x\n", "line 1, workload: is no kind/name"),
+        ("- pod_label: app\n  team: x\n", "line 1, pod_label: is not name=value"),
+        ('- pod_label: a"b=c\n  team: x\n', "line 1, pod_label: is not name=value"),
+        ("- workload: Job/\n  team: x\n", "line 1, workload: is not kind/name"),
         ("- namespace: [a, b]\n  team: x\n", "line 1, namespace: is not one value"),
         (
             "- namespace: a\n  team: x\n  team: y\n",
-            "line 3, team: stands twice in one entry",
+            "line 3, team: appears twice in one entry",
         ),
         ("- a\n", "line 1, entry: is no mapping"),
-        ("team: x\n", "line 1, the file: is no list of entries"),
+        ("team: x\n", "line 1, the file: is not a list of entries"),
         (
             "- namespace: a\n  team: x\n- namespace: a\n  team: y\n",
             "line 4, team: 'y' contradicts 'x' on line 2, of the same match and time",

@@ -128,7 +128,7 @@ class Bill:
         return folder / f"{export}-Manifest.json"
 
     def deliver(self, month: Month, execution: str, export: str = "cur") -> Path:
-        """Deliver a month, or deliver it anew."""
+        """Deliver a month, or deliver it again."""
         path = self.manifest(month, export)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"executionId": execution, "dataFiles": []}))

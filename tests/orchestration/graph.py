@@ -1,4 +1,4 @@
-"""The asset graph as text: what ``graph.txt`` keeps, and how it is written anew.
+"""The asset graph as text: what ``graph.txt`` keeps, and how it is written again.
 
 Run ``python -m tests.orchestration.graph`` after a change that is meant, and read the diff.
 """

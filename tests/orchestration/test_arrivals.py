@@ -156,7 +156,7 @@ def test_a_new_root_is_looked_at_for_the_first_time() -> None:
 def test_a_root_without_a_manifest_is_told() -> None:
     """Athena's layout has none, and silence would look like peace."""
     assert look_at().passed_over == (
-        f"{ROOT} has no manifest, so nothing tells of its deliveries.",
+        f"{ROOT} has no manifest, so its deliveries cannot be listed.",
     )
 
 

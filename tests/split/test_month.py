@@ -286,7 +286,7 @@ def test_a_split_that_fails_on_its_last_day_leaves_the_month_that_was_there(
     world.write(nodes, pods).split()
     before = world.contents()
     pods[1]["vcpu_requested"] = -1.0
-    with pytest.raises(PodledgerError, match="which is no amount"):
+    with pytest.raises(PodledgerError, match="which is not an amount"):
         world.write(nodes, pods).split(processes=processes)
     assert world.contents() == before
     assert len(before) == 4

@@ -140,7 +140,7 @@ def test_what_is_wrong_with_the_input_is_told_as_the_local_engine_tells_it(
     with pytest.raises(PodledgerError) as by_spark:
         split_by_spark(world, piece_rows=100)
     assert str(by_spark.value) == str(local.value)
-    assert "which is no amount" in str(local.value)
+    assert "which is not an amount" in str(local.value)
     assert world.contents() == before
 
 
@@ -167,7 +167,7 @@ version_of = spark_session.version
     [
         ("sc://127.0.0.1:1", r"cannot be reached at sc://127.0.0.1:1: .*SPARK_REMOTE"),
         ("sc://127.0.0.1:1/;token=s3cret", r"cannot be reached at sc://127.0.0.1:1/: "),
-        ("http://127.0.0.1:1", "it is no sc://host:port"),
+        ("http://127.0.0.1:1", "it is not sc://host:port"),
     ],
 )
 def test_a_server_that_does_not_answer_is_told_at_once(

@@ -1,6 +1,6 @@
 """dbt in this process, which dagster-dbt takes for a process of dbt's own.
 
-``DbtCliResource`` starts dbt anew for each step. That imports dbt, parses the project once
+``DbtCliResource`` starts dbt again for each step. That imports dbt, parses the project once
 more (the home is part of the profile), and reads its macros a second time, more than 10
 CPU s. Here dbt gets the project as it was parsed at set-up. What becomes of dbt's events,
 assets, checks and errors, is dagster-dbt's own. See

@@ -52,7 +52,7 @@ _ANY_HOME = "/podledger-home"
 def dbt_environment(settings: Settings) -> Iterator[None]:
     """Hold in the environment what ``profiles.yml``, sources and models ask for.
 
-    dbt has no other way in that does not make it parse the project anew every month.
+    dbt has no other way in that does not make it parse the project again every month.
     """
     for folder in (settings.warehouse.parent, settings.home / "scratch"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def window(month: Month) -> list[str]:
 
 @cache
 def manifest_path() -> Path:
-    """The dbt manifest, with the SQL of its models, made anew only when a file changed.
+    """The dbt manifest, with the SQL of its models, made again only when a file changed.
 
     The parsed project and what columns are made from are kept beside it.
 
@@ -172,7 +172,7 @@ def _compile(manifest: Path) -> None:
     with _environment(given), directory_kept():
         result = dbtRunner().invoke([*quiet, "parse", *where])
         if result.success:
-            # Whoever runs dbt by hand, from another home, writes this file anew.
+            # Whoever runs dbt by hand, from another home, writes this file again.
             shutil.copy(
                 manifest.with_name(PARTIAL_PARSE_FILE_NAME), manifest.with_name(_PARSED)
             )

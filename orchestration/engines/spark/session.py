@@ -36,7 +36,7 @@ _CONNECT_PORT = 15002
 _PATIENCE_SECONDS = 10
 
 _ROWS_TO_PYTHON = 1_000
-"""Rows that go to Python at a time. Spark 4.3 measures anew at every row what it gathered,
+"""Rows that go to Python at a time. Spark 4.3 measures again at every row what it gathered,
 so the cost grows with the square: 131,072 rows took twenty times the CPU of 1,000."""
 
 _SETTINGS = {
@@ -134,7 +134,7 @@ def _require_reachable(remote: str) -> None:
         address = urlsplit(remote)
         place = (address.hostname or "", address.port or _CONNECT_PORT)
         if address.scheme != "sc" or not address.hostname:
-            raise ValueError("it is no sc://host:port")
+            raise ValueError("it is not sc://host:port")
         socket.create_connection(place, timeout=_PATIENCE_SECONDS).close()
     except (OSError, ValueError) as error:
         raise PodledgerError(

@@ -50,10 +50,10 @@ def parse_source(uri: str) -> Source:
     scheme = uri.partition("://")[0] if "://" in uri else "file"
     if scheme == "kubernetes":
         raise PodledgerError(
-            f"{uri!r} is no source of pod inventories: a Kubernetes API knows what runs now"
-            " and forgets what ran. Run podledger collect beside the cluster, which writes"
-            " each hour as files, and let PODLEDGER_PODS name the folder or s3:// prefix"
-            " that it writes to."
+            f"{uri!r} is not a source of pod inventories: a Kubernetes API knows what runs"
+            " now and forgets what ran. Run podledger collect beside the cluster, which"
+            " writes each hour as files, and let PODLEDGER_PODS name the folder or s3://"
+            " prefix that it writes to."
         )
     problem = ""
     if scheme in SOURCES:
@@ -63,6 +63,6 @@ def parse_source(uri: str) -> Source:
             problem = f" ({error})"
     known = ", ".join(f"{name}://" for name in sorted(SOURCES))
     raise PodledgerError(
-        f"{uri!r} is no source of pod inventories{problem}. PODLEDGER_PODS takes a folder,"
-        f" or URIs of {known}, several separated by commas."
+        f"{uri!r} is not a source of pod inventories{problem}. PODLEDGER_PODS takes a"
+        f" folder, or URIs of {known}, several separated by commas."
     )

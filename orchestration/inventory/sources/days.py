@@ -37,7 +37,7 @@ DAY_NODE_HOURS = NODE_HOURS.remove(NODE_HOURS.get_field_index("sharing_labels"))
 """Rows of a day of nodes; the ingest derives the rest."""
 
 LAYOUT = 2
-"""Raise it when rows of an older writer may not be read any more: days are asked anew."""
+"""Raise it when rows of an older writer may not be read any more: days are asked again."""
 
 _SCHEMAS: dict[Kind, pa.Schema] = {
     "pod_hours": DAY_POD_HOURS,

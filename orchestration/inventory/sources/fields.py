@@ -42,7 +42,7 @@ class Fields:
             return cls(value, place, remedy, prefix)
         name = prefix.rstrip(".") or "the whole"
         raise PodledgerError(
-            f"{place}: {name} is {printed(value)}, which is no JSON object. {remedy}"
+            f"{place}: {name} is {printed(value)}, which is not a JSON object. {remedy}"
         )
 
     def refused(self, name: str, problem: str) -> PodledgerError:

@@ -73,8 +73,8 @@ class FolderSource:
             }
         else:
             raise PodledgerError(
-                f"The inventory {self.uri} is no folder or file that can be read. Check the"
-                " path in PODLEDGER_PODS."
+                f"The inventory {self.uri} is not a folder or file that can be read. Check"
+                " the path in PODLEDGER_PODS."
             )
         files = (
             _inventory_file(self.uri, name, path) for name, path in sorted(paths.items())
@@ -178,7 +178,7 @@ class S3Source:
 
 
 def _inventory_file(source: str, name: str, path: Path) -> SourceFile | None:
-    """Describe a file by its name below the root; None if it is no inventory file.
+    """Describe a file by its name below the root; None if it is not an inventory file.
 
     Files and folders that begin with ``.`` or ``_`` are what writers leave beside data.
     """

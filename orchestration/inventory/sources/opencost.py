@@ -107,7 +107,7 @@ class OpenCostSource:
         if not parts.hostname:
             raise ValueError("it names no host: write opencost+http://host:port")
         if parts.username is not None:
-            raise ValueError("it holds a user name: no credentials may stand in a URI")
+            raise ValueError("it has a user name: a URI must not hold credentials")
         address = f"{parts.scheme.removeprefix('opencost+')}://{parts.netloc}"
         return cls(uri, address + parts.path.rstrip("/"), _cluster(parts.query))
 
@@ -197,7 +197,7 @@ class OpenCostFiles:
         return cls(uri, Path(unquote(parts.path)), _cluster(parts.query))
 
     def fetch(self, month: Month, landing: Path, progress: Progress) -> list[SourceFile]:
-        """Read all answers; the files stay the truth, so the days are written anew."""
+        """Read all answers; the files stay the truth, so the days are written again."""
         files = [self.root] if self.root.is_file() else sorted(self.root.rglob("*.json*"))
         if not files:
             raise PodledgerError(
@@ -269,8 +269,8 @@ class _Rows:
     def tell(self, what: str, progress: Progress) -> None:
         """Say what was read and what was left out."""
         progress(
-            f"{what}: {self.count:,} pod-hours; {self.skipped:,} allocations are no pod's"
-            " and were left out"
+            f"{what}: {self.count:,} pod-hours; {self.skipped:,} allocations belong to no"
+            " pod and were left out"
         )
         if self.unplaced:
             progress(
@@ -357,7 +357,7 @@ def _allocations(answer: object, place: str) -> Iterator[Fields]:
         raise fields.refused("code", f"is {fields.values['code']}")
     data = fields.values.get("data")
     if not isinstance(data, list):
-        raise fields.refused("data", "is no list of hours")
+        raise fields.refused("data", "is not a list of hours")
     for number, allocations in enumerate(data, 1):
         # An hour of which the server knows nothing is null or has no allocations.
         hour = Fields.of(allocations or {}, f"{place}, data[{number - 1}]", _REMEDY)
@@ -450,8 +450,8 @@ def _parsed(text: bytes, place: str) -> object:
         answer: object = json.loads(text)
     except ValueError as error:
         raise PodledgerError(
-            f"{place} is no JSON ({error}; {len(text):,} bytes: {_beginning(text)}). It"
-            " was cut short, or something else answers. Try again."
+            f"{place} is not valid JSON ({error}; {len(text):,} bytes: {_beginning(text)})."
+            " It was cut short, or something else answers. Try again."
         ) from error
     return answer
 

@@ -83,8 +83,8 @@ _PERCENT = 100
 _OVER = frozenset({"Succeeded", "Failed"})
 
 _REMEDY = (
-    "This is no performance event as the CloudWatch agent writes it: export the log group"
-    " again, or leave out what is not the agent's."
+    "This is not a performance event as the CloudWatch agent writes it: export the log"
+    " group again, or leave out what is not the agent's."
 )
 
 
@@ -107,7 +107,8 @@ class EventReader:
             Rows of ``SAMPLES``; fields that are missing are null.
 
         Raises:
-            PodledgerError: A line is no JSON, or a field is missing or of another type.
+            PodledgerError: A line is not valid JSON, or a field is missing or of another
+                type.
         """
         for line in lines:
             sample = self._sample(line)
@@ -262,6 +263,6 @@ def _parsed(line: Line) -> object:
         event: object = json.loads(text)
     except ValueError as error:
         raise Fields({}, line.place, _REMEDY).refused(
-            "the line", f"is no JSON ({error}): {printed(line.text)}"
+            "the line", f"is not valid JSON ({error}): {printed(line.text)}"
         ) from None
     return event

@@ -253,7 +253,7 @@ def _delivered(text: str, place: str) -> Iterator[Line]:
             raise PodledgerError(
                 f"{place}, character {position + 1}: no envelope of log events as"
                 f" CloudWatch delivers them ({error!r}). The file is damaged or cut short:"
-                " copy it again, or let Firehose deliver it anew."
+                " copy it again, or let Firehose deliver it again."
             ) from error
         while text[position : position + 1].isspace():
             position += 1

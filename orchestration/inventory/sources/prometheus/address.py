@@ -77,11 +77,13 @@ class Address:
             parts.scheme not in ("prometheus+http", "prometheus+https")
             or not parts.hostname
         ):
-            problem = "is no address of a Prometheus"
+            problem = "is not an address of a Prometheus"
         elif not options.get("cluster"):
             problem = "does not say which cluster its pods are of"
         elif not (step.isascii() and step.isdigit() and 1 <= int(step) <= 300):
-            problem = f"has the step {step!r}, which is no number of seconds from 1 to 300"
+            problem = (
+                f"has the step {step!r}, which is not a number of seconds from 1 to 300"
+            )
         if problem:
             raise PodledgerError(f"{shown} {problem}. {_FORM}")
         host = parts.netloc.rpartition("@")[2]

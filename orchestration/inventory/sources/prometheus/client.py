@@ -148,7 +148,7 @@ class Client:
     ) -> Iterator[Series]:
         for result in results:
             pairs = result["values"]
-            # "NaN" and "+Inf" come as text too: what is no number was not measured.
+            # "NaN" and "+Inf" come as text too: what is not a number was not measured.
             values = np.array([float(value) for _, value in pairs])
             times = np.array([moment for moment, _ in pairs], np.float64)
             positions = np.rint((times - span.start) / span.step).astype(np.int64) + offset
@@ -213,7 +213,7 @@ class Client:
             is_whole = answer["status"] == "success" and data["resultType"] == "matrix"
         except (ValueError, KeyError, TypeError) as error:
             raise _MayPassError(
-                f"an answer for {name} that is no Prometheus JSON or was cut short:"
+                f"an answer for {name} that is not Prometheus JSON or was cut short:"
                 f" {_short(content[:80].decode(errors='replace'))!r}"
             ) from error
         if not is_whole or answer.get("isPartial"):

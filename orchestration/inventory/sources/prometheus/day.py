@@ -134,7 +134,7 @@ def gather_day(
     gaps += unknown
     if foreign:
         hints["provider_id"] = (
-            f"pods on {len(foreign)} nodes that are no EC2 instances"
+            f"pods on {len(foreign)} nodes that are not EC2 instances"
             f" ({', '.join(sorted(foreign)[:3])}) are left out {when}."
         )
 
@@ -283,7 +283,7 @@ def _blank_gaps(blanks: Sequence[Blank], midnight: int) -> list[Gap]:
             consequence = (
                 "no pod of this time is known, unless there was no cluster yet or any more"
                 if blank.is_open
-                else "it is too long to tell which pods lived through it"
+                else "it is too long to know which pods lived through it"
                 if not blank.is_bridged
                 else "pods seen before and after count as bound, pods that only lived"
                 " within are not known"

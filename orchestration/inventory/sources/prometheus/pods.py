@@ -45,7 +45,7 @@ class Nodes:
         region: From the zone in the provider id; None if it tells none.
         first_seen: Unix seconds.
         last_seen: Unix seconds.
-        foreign: Names of nodes that are no EC2 instances (Fargate, hybrid nodes).
+        foreign: Names of nodes that are not EC2 instances (Fargate, hybrid nodes).
     """
 
     name: list[str]
@@ -131,7 +131,7 @@ def find_nodes(asker: Asker, uri: str, when: str) -> Nodes:
         raise missing(uri, "kube_node_info", when)
     if not any(provider for _, provider in seen):
         raise PodledgerError(
-            f"The nodes of {uri} do not tell their EC2 instances: kube_node_info has no"
+            f"The nodes of {uri} do not name their EC2 instances: kube_node_info has no"
             f" label provider_id {when}. {HOW_TO_SWITCH_ON['kube_node_info']}."
         )
     foreign = set()

@@ -259,9 +259,9 @@ def test_only_the_cluster_that_is_named_is_read(tmp_path: Path, october: Month) 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('{"Type": "Pod", "Cluster', "the line is no JSON"),
-        ("Permission granted", "the line is no JSON"),
-        ("[1]", "the line is no JSON"),
+        ('{"Type": "Pod", "Cluster', "the line is not valid JSON"),
+        ("Permission granted", "the line is not valid JSON"),
+        ("[1]", "the line is not valid JSON"),
         (json.dumps(pod(HOUR) | {"pod_cpu_request": "1500"}), "pod_cpu_request is '1500'"),
         (json.dumps(pod(HOUR) | {"pod_cpu_usage_total": -1}), "usage_total is -1"),
         (json.dumps(pod(HOUR) | {"pod_memory_working_set": float("nan")}), "set is nan"),
@@ -371,7 +371,7 @@ def test_a_gzip_file_that_was_cut_short_is_named(
     ],
 )
 def test_an_address_that_cannot_work_is_refused_at_once(uri: str) -> None:
-    with pytest.raises(PodledgerError, match="is no source of pod inventories"):
+    with pytest.raises(PodledgerError, match="is not a source of pod inventories"):
         parse_source(uri)
 
 

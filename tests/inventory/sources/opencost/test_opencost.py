@@ -125,7 +125,7 @@ def test_idle_and_unmounted_rows_are_no_pods(tmp_path: Path, october: Month) -> 
     )
     found, told = fetched(uri, october, tmp_path / "landing")
     assert [row["pod_name"] for row in found] == ["web-6c9f-x2x7p"]
-    assert any("2 allocations are no pod's" in line for line in told)
+    assert any("2 allocations belong to no pod" in line for line in told)
 
 
 def test_the_name_that_is_configured_wins_over_the_servers(
@@ -247,10 +247,10 @@ def test_a_server_gives_the_same_lake_as_a_copy_of_its_answers(
             b"Internal error: no Prometheus",
             "HTTP 500: 'Internal error: no Prometheus'",
         ),
-        (200, b'{"code": 200, "data": [{"web": {"nam', "is no JSON"),
-        (200, b"<html>a proxy</html>", "is no JSON"),
+        (200, b'{"code": 200, "data": [{"web": {"nam', "is not valid JSON"),
+        (200, b"<html>a proxy</html>", "is not valid JSON"),
         (200, b'{"code": 400, "message": "bad"}', "code is 400"),
-        (200, b'{"code": 200}', "data is no list of hours"),
+        (200, b'{"code": 200}', "data is not a list of hours"),
         (200, b'{"code": 200, "data": [[1]]}', "no JSON object"),
     ],
 )
@@ -330,5 +330,5 @@ def test_a_gzip_file_that_was_cut_short_is_named(tmp_path: Path, october: Month)
     ],
 )
 def test_an_address_that_cannot_work_is_refused_at_once(uri: str) -> None:
-    with pytest.raises(PodledgerError, match="is no source of pod inventories"):
+    with pytest.raises(PodledgerError, match="is not a source of pod inventories"):
         parse_source(uri)

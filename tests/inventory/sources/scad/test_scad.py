@@ -358,5 +358,5 @@ def test_the_bill_itself_may_be_the_inventory(tmp_path: Path, october: Month) ->
 
 @pytest.mark.parametrize("uri", ["scad+s3:///prefix", "scad+file://host/folder"])
 def test_a_root_that_cannot_be_one_is_refused_at_once(uri: str) -> None:
-    with pytest.raises(PodledgerError, match="is no source of pod inventories"):
+    with pytest.raises(PodledgerError, match="is not a source of pod inventories"):
         parse_source(uri)
