@@ -64,6 +64,78 @@ bases as (
     {{ counted }} is null as is_passed,
 {%- endmacro %}
 
+{# CTE `final` of a control with a row for each of `payers`, which passes where a CTE found
+   nothing of the payer.
+
+   found: the CTE; its column `example` goes into the evidence.
+   counted: its column with how many there are.
+   amount: what they cost, amortized.
+   what: they are, in words. #}
+{% macro none_of_payers(found, counted, amount, what) -%}
+final as (
+
+    select
+        payers.billing_month,
+        payers.payer_account_id,
+        'amortized' as cost_basis,
+        {{ expects_none(found ~ '.' ~ counted, amount) }}
+        coalesce({{ found }}.{{ counted }}, 0)
+        || ' {{ what }}'
+        || coalesce(', like ' || {{ found }}.example, '') as evidence
+    from payers
+    left join {{ found }}
+        on
+            payers.billing_month = {{ found }}.billing_month
+            and payers.payer_account_id = {{ found }}.payer_account_id
+
+)
+{%- endmacro %}
+
+{# CTE of sums by payer, in each basis. #}
+{% macro sums_by_payer(name, relation, payer='payer_account_id') -%}
+{{ name }} as (
+
+    select
+        billing_month,
+        {{ payer }}{{ ' as payer_account_id' if payer != 'payer_account_id' }},
+        {% for basis in bases() -%}
+        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
+        {% endfor %}
+    from {{ relation }}
+    group by billing_month, {{ payer }}
+
+)
+{%- endmacro %}
+
+{# CTE `final` of a control that compares several relations with one sum: `compared` has a
+   row for each. The worst decides.
+
+   item: its column with the name of the relation.
+   items: the word for them, in the plural. #}
+{% macro worst_of_compared(item, items) -%}
+final as (
+
+    select
+        billing_month,
+        payer_account_id,
+        cost_basis,
+        max(expected_usd) as expected_usd,
+        coalesce(
+            max_by(actual_usd, {{ item }}) filter (where actual_usd <> expected_usd),
+            max(actual_usd)
+        ) as actual_usd,
+        max(abs(expected_usd - actual_usd)) as residual_usd,
+        max(abs(expected_usd - actual_usd)) = 0 as is_passed,
+        count(*) || ' {{ items }}'
+        || coalesce(
+            ', differs: ' || {{ list_text(item, 'actual_usd <> expected_usd') }}, ''
+        ) as evidence
+    from compared
+    group by billing_month, payer_account_id, cost_basis
+
+)
+{%- endmacro %}
+
 {% macro money_text(amount) -%}
     ({{ amount }})::decimal(38, 10)::string
 {%- endmacro %}

@@ -8,18 +8,7 @@ totals as (
 
 ),
 
-charges as (
-
-    select
-        billing_month,
-        bill_payer_account_id as payer_account_id,
-        {% for basis in bases() -%}
-        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('fct_charges') }}
-    group by billing_month, bill_payer_account_id
-
-),
+{{ sums_by_payer('charges', ref('fct_charges'), 'bill_payer_account_id') }},
 
 {{ crossing_rules() }},
 

@@ -2,31 +2,9 @@ with
 
 {{ told_bases() }},
 
-costs as (
+{{ sums_by_payer('costs', ref('int_costs__undistributed')) }},
 
-    select
-        billing_month,
-        payer_account_id,
-        {% for basis in bases() -%}
-        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('int_costs__undistributed') }}
-    group by billing_month, payer_account_id
-
-),
-
-charges as (
-
-    select
-        billing_month,
-        bill_payer_account_id as payer_account_id,
-        {% for basis in bases() -%}
-        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('fct_charges') }}
-    group by billing_month, bill_payer_account_id
-
-),
+{{ sums_by_payer('charges', ref('fct_charges'), 'bill_payer_account_id') }},
 
 {{ crossing_rules() }},
 

@@ -6,18 +6,7 @@ with
 
 {{ told_bases() }},
 
-charges as (
-
-    select
-        billing_month,
-        bill_payer_account_id as payer_account_id,
-        {% for basis in bases() -%}
-        sum({{ basis }}_usd) as {{ basis }}_usd{{ ',' if not loop.last }}
-        {% endfor %}
-    from {{ ref('fct_charges') }}
-    group by billing_month, bill_payer_account_id
-
-),
+{{ sums_by_payer('charges', ref('fct_charges'), 'bill_payer_account_id') }},
 
 rolled_up as (
 
@@ -68,26 +57,6 @@ compared as (
 
 ),
 
-final as (
-
-    select
-        billing_month,
-        payer_account_id,
-        cost_basis,
-        max(expected_usd) as expected_usd,
-        coalesce(
-            max_by(actual_usd, roll_up) filter (where actual_usd <> expected_usd),
-            max(actual_usd)
-        ) as actual_usd,
-        max(abs(expected_usd - actual_usd)) as residual_usd,
-        max(abs(expected_usd - actual_usd)) = 0 as is_passed,
-        count(*) || ' roll-ups'
-        || coalesce(
-            ', differs: ' || {{ list_text('roll_up', 'actual_usd <> expected_usd') }}, ''
-        ) as evidence
-    from compared
-    group by billing_month, payer_account_id, cost_basis
-
-)
+{{ worst_of_compared('roll_up', 'roll-ups') }}
 
 select * from final

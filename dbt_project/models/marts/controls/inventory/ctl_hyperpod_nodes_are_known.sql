@@ -16,22 +16,9 @@ unknown as (
 
 ),
 
-final as (
-
-    select
-        payers.billing_month,
-        payers.payer_account_id,
-        'amortized' as cost_basis,
-        {{ expects_none('unknown.hour_count', 'unknown.amortized_usd') }}
-        coalesce(unknown.hour_count, 0)
-        || ' hours of HyperPod instance types without a node in the inventory'
-        || coalesce(', like ' || unknown.example, '') as evidence
-    from payers
-    left join unknown
-        on
-            payers.billing_month = unknown.billing_month
-            and payers.payer_account_id = unknown.payer_account_id
-
-)
+{{ none_of_payers(
+    'unknown', 'hour_count', 'unknown.amortized_usd',
+    "hours of HyperPod instance types without a node in the inventory",
+) }}
 
 select * from final

@@ -108,26 +108,6 @@ compared as (
 
 ),
 
-final as (
-
-    select
-        billing_month,
-        payer_account_id,
-        cost_basis,
-        max(expected_usd) as expected_usd,
-        coalesce(
-            max_by(actual_usd, mart) filter (where actual_usd <> expected_usd),
-            max(actual_usd)
-        ) as actual_usd,
-        max(abs(expected_usd - actual_usd)) as residual_usd,
-        max(abs(expected_usd - actual_usd)) = 0 as is_passed,
-        count(*) || ' marts'
-        || coalesce(
-            ', differs: ' || max(mart) filter (where actual_usd <> expected_usd), ''
-        ) as evidence
-    from compared
-    group by billing_month, payer_account_id, cost_basis
-
-)
+{{ worst_of_compared('mart', 'marts') }}
 
 select * from final

@@ -16,22 +16,9 @@ uncarried as (
 
 ),
 
-final as (
-
-    select
-        payers.billing_month,
-        payers.payer_account_id,
-        'amortized' as cost_basis,
-        {{ expects_none('uncarried.block_count', 'uncarried.amortized_usd') }}
-        coalesce(uncarried.block_count, 0)
-        || ' Capacity Blocks with a fee that no hour carries, which stays what was billed'
-        || coalesce(', like ' || uncarried.example, '') as evidence
-    from payers
-    left join uncarried
-        on
-            payers.billing_month = uncarried.billing_month
-            and payers.payer_account_id = uncarried.payer_account_id
-
-)
+{{ none_of_payers(
+    'uncarried', 'block_count', 'uncarried.amortized_usd',
+    "Capacity Blocks with a fee that no hour carries, which stays what was billed",
+) }}
 
 select * from final

@@ -26,22 +26,9 @@ unpriced as (
 
 ),
 
-final as (
-
-    select
-        payers.billing_month,
-        payers.payer_account_id,
-        'amortized' as cost_basis,
-        {{ expects_none('unpriced.hour_count', '0') }}
-        coalesce(unpriced.hour_count, 0)
-        || ' instance-hours in Capacity Blocks of which no bill that is here has the fee'
-        || coalesce(', like ' || unpriced.example, '') as evidence
-    from payers
-    left join unpriced
-        on
-            payers.billing_month = unpriced.billing_month
-            and payers.payer_account_id = unpriced.payer_account_id
-
-)
+{{ none_of_payers(
+    'unpriced', 'hour_count', '0',
+    "instance-hours in Capacity Blocks of which no bill that is here has the fee",
+) }}
 
 select * from final

@@ -16,23 +16,9 @@ unsized as (
 
 ),
 
-final as (
-
-    select
-        payers.billing_month,
-        payers.payer_account_id,
-        'amortized' as cost_basis,
-        {{ expects_none('unsized.block_count', 'unsized.amortized_usd') }}
-        coalesce(unsized.block_count, 0)
-        || ' Capacity Blocks whose size neither EC2 nor a file says; their fees are carried'
-        || ' by the hours that were seen'
-        || coalesce(', like ' || unsized.example, '') as evidence
-    from payers
-    left join unsized
-        on
-            payers.billing_month = unsized.billing_month
-            and payers.payer_account_id = unsized.payer_account_id
-
-)
+{{ none_of_payers(
+    'unsized', 'block_count', 'unsized.amortized_usd',
+    "Capacity Blocks whose size neither EC2 nor a file says; their fees are carried by the hours that were seen",
+) }}
 
 select * from final

@@ -29,23 +29,9 @@ pooled as (
 
 ),
 
-final as (
-
-    select
-        payers.billing_month,
-        payers.payer_account_id,
-        'amortized' as cost_basis,
-        {{ expects_none('pooled.hour_count', 'pooled.amortized_usd') }}
-        coalesce(pooled.hour_count, 0)
-        || ' hours of Dedicated Hosts of which nothing says what ran on them; hosts of a'
-        || ' family are shared by its instances'
-        || coalesce(', like ' || pooled.example, '') as evidence
-    from payers
-    left join pooled
-        on
-            payers.billing_month = pooled.billing_month
-            and payers.payer_account_id = pooled.payer_account_id
-
-)
+{{ none_of_payers(
+    'pooled', 'hour_count', 'pooled.amortized_usd',
+    "hours of Dedicated Hosts of which nothing says what ran on them; hosts of a family are shared by its instances",
+) }}
 
 select * from final
