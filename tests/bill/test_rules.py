@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a moment that is none": (
         {"line_item_usage_end_date": "soon"},
         "line_item_usage_end_date",
-        "'soon' is no timestamp",
+        "'soon' is not a timestamp",
     ),
 }
 

@@ -28,7 +28,7 @@ models:
   - name: ctl_every_dollar_counts
     description: >
       The dollars are
-      counted. One row a payer.
+      counted. One row per payer.
     config:
       meta:
         severity: blocking
@@ -66,7 +66,7 @@ def test_an_entry_becomes_a_rule_whose_texts_are_one_line_each(tmp_path: Path) -
         ("        who: whoever counts\n", "", "meta has no who"),
         ("severity: blocking", "severity: fatal", "severity is fatal, not blocking or"),
         ("only_method", "only_methods", "meta has only_methods, which nobody reads"),
-        (" One row a payer.", "", "does not end in its grain"),
+        (" One row per payer.", "", "does not end in its grain"),
         ("ctl_every", "every", "the name does not begin with ctl_"),
     ],
 )

@@ -274,7 +274,7 @@ def test_empty_file_owns_nothing(file, text, suffix):
         ),
         (
             "- namespace: a\n  team: x\n  from: 2026-02-30\n",
-            "line 3, from: '2026-02-30' is no day",
+            "line 3, from: '2026-02-30' is not a day",
         ),
         (
             "- namespace: a\n  from: 2026-10-02\n  to: 2026-10-02\n  team: x\n",
@@ -288,7 +288,7 @@ def test_empty_file_owns_nothing(file, text, suffix):
             "- namespace: a\n  team: x\n  team: y\n",
             "line 3, team: appears twice in one entry",
         ),
-        ("- a\n", "line 1, entry: is no mapping"),
+        ("- a\n", "line 1, entry: is not a mapping"),
         ("team: x\n", "line 1, the file: is not a list of entries"),
         (
             "- namespace: a\n  team: x\n- namespace: a\n  team: y\n",

@@ -217,7 +217,7 @@ def test_amazon_managed_prometheus_gets_signed_requests(
     [
         ("prometheus+http://a:pw@h:1", "does not say which cluster"),
         ("prometheus+http://a:pw@h:1?cluster=x&colour=red", "'colour', which is none"),
-        ("prometheus+http://?cluster=x", "is no address"),
+        ("prometheus+http://?cluster=x", "is not an address"),
         ("prometheus+http://h?cluster=x&step=0", "from 1 to 300"),
     ],
 )
