@@ -223,7 +223,7 @@ class TestDoctor:
         assert "not ok" not in told
         assert "export of 2026-10, delivered" in told
         assert "cluster-0 has pods in all 2 hours from 2026-10-" in told
-        assert "2026-10 was not published yet" in told
+        assert "2026-10 is not published yet" in told
 
     def test_a_month_without_bill_or_pods_says_so_and_what_there_is(
         self, podledger: Run, own_month: Path
@@ -233,7 +233,7 @@ class TestDoctor:
         assert answer.code == 1
         assert "not ok bill No root has a bill for 2026-09" in told
         assert "2026-10 to 2026-10, nothing of 2026-09" in told
-        assert "no pod of 2026-09 in 1 files" in told
+        assert "no pods for 2026-09 in 1 files" in told
 
     def test_hours_without_pods_are_named(self, podledger: Run, own_month: Path) -> None:
         world = make_world(3, instances=1, hours=5, pods=2)

@@ -143,7 +143,7 @@ def test_totals_in_the_manifest_are_compared(pair: tuple[Path, Path]) -> None:
 
 
 def test_a_folder_that_is_no_revision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PodledgerError, match="no published revision"):
+    with pytest.raises(PodledgerError, match="not a published revision"):
         list(compare(tmp_path, tmp_path, lambda line: None))
 
 

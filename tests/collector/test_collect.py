@@ -225,7 +225,7 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("to", ["", "s3://", "gs://bucket"])
 def test_a_place_that_is_none_is_refused(to: str, kubeconfig: Path) -> None:
-    with pytest.raises(PodledgerError, match="no place for pod-hours"):
+    with pytest.raises(PodledgerError, match="not a place for pod-hours"):
         collect("prod", to, kubeconfig=kubeconfig)
 
 
@@ -359,7 +359,7 @@ def test_an_owner_that_cannot_be_read_leaves_the_last_one_that_is_known(
         "w2": ("Workflow", "w2", None),
         "d": ("Thing", "t", None),
     }
-    refused = "Workflow (argoproj.io/v1alpha1) may not be read"
+    refused = "Workflow (argoproj.io/v1alpha1) cannot be read"
     assert sum(refused in line for line in collector.said) == 1
 
 

@@ -67,7 +67,7 @@ def test_file_uri_is_a_folder(inventory):
 
 
 def test_missing_folder_is_refused(inventory):
-    with pytest.raises(PodledgerError, match="no folder or file that can be read"):
+    with pytest.raises(PodledgerError, match="not a folder or file that can be read"):
         inventory.read(str(inventory.root / "nowhere"))
 
 

@@ -407,8 +407,8 @@ def test_an_inventory_without_gaps_has_an_empty_table_of_them(inventory):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not understood"),
-        ("[1]", "not understood"),
+        ("{", "cannot be read"),
+        ("[1]", "cannot be read"),
         (json.dumps([told_gap("2026-10-01", "2026-10-02")]), "a moment has no zone"),
         (
             json.dumps([told_gap("2026-10-02T00:00:00Z", "2026-10-01T00:00:00Z")]),

@@ -251,7 +251,7 @@ def test_a_server_gives_the_same_lake_as_a_copy_of_its_answers(
         (200, b"<html>a proxy</html>", "is not valid JSON"),
         (200, b'{"code": 400, "message": "bad"}', "code is 400"),
         (200, b'{"code": 200}', "data is not a list of hours"),
-        (200, b'{"code": 200, "data": [[1]]}', "no JSON object"),
+        (200, b'{"code": 200, "data": [[1]]}', "not a JSON object"),
     ],
 )
 def test_an_answer_that_is_none_stops_and_keeps_the_days_before(

@@ -106,7 +106,7 @@ def positions(series: list[Series]) -> list[int]:
         (429, b"slow down", "HTTP 429: slow down"),
         (200, b'{"status":"success","data":{"resultT<cut>', "did not answer"),
         (200, b'{"status":"success","data":{"resultT', "was cut short"),
-        (200, b"<html>log in</html>", "no Prometheus JSON"),
+        (200, b"<html>log in</html>", "not Prometheus JSON"),
         (200, answer_of([], isPartial=True), "only a part"),
         (422, b'{"error":"too many samples"}', "even for one step (HTTP 422: too many"),
         (503, b'{"error":"query timed out in expression evaluation"}', "--query.timeout"),
