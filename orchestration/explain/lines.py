@@ -1,6 +1,6 @@
 """Bill lines with the file and row that they stand in, and what they cost.
 
-Holds the definition of each cost basis and of each line's place in the books, read anew
+Holds the definition of each cost basis and of each line's place in the books, read again
 from the bill's columns as ``docs/method.md`` has it: an explanation does not take the word
 of the models that it explains. What does not add up to their figures is an error.
 
