@@ -18,6 +18,7 @@ import pytest
 
 from orchestration.cli.runner import close_month
 from orchestration.lake.settings import Settings
+from tests.explain.following import require_all_accounts
 from tests.purchases import (
     BUYER,
     OCTOBER,
@@ -321,3 +322,7 @@ def test_a_node_with_a_line_of_its_own_takes_no_part_in_its_clusters(closed):
 def test_clusters_of_two_accounts_have_as_many_nodes_as_each_is_billed_for(closed):
     costs = closed.node_hours()
     assert {costs[FIRST, hour(25)], costs[SECOND, hour(25)]} == {Decimal(60), PRICE}
+
+
+def test_parts_of_hosts_and_clusters_are_explained_by_the_lines_that_they_are_on(closed):
+    assert require_all_accounts(closed.settings, OCTOBER) > 20

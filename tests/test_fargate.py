@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,16 @@ import pytest
 
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
+from orchestration.explain.explain import Question
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.settings import Settings
+from tests.explain.following import (
+    ask,
+    lines_of,
+    require_all_accounts,
+    require_on_bill,
+)
 from tests.worlds import START, World, a_pod_hour, write_cur2, write_legacy, write_pods
 
 OCTOBER = Month(2026, 10)
@@ -248,6 +256,21 @@ def test_a_row_has_fargates_words_and_no_node(closed: Publication) -> None:
     }
     assert (usage[VCPU], usage[MEMORY]) == (2, 4)
     assert usage[STORAGE.replace("USE1", "USW2")] == 30
+
+
+def test_a_pods_figure_is_explained_by_the_lines_that_bill_it(closed: Publication) -> None:
+    settings = Settings(home=closed.path.parents[2])
+    usd: dict[str, Decimal] = defaultdict(Decimal)
+    for row in of_fargate(closed):
+        uid = row["line_item_resource_id"].rpartition("/")[2]
+        usd[uid] += row["split_line_item_split_cost"]
+    for uid, expected in usd.items():
+        explained = ask(settings, OCTOBER, Question(pod=uid))
+        lines = lines_of(explained.figure)
+        assert sum(line.usd for line in lines) == explained.figure.usd == expected
+        for line in lines:
+            require_on_bill(line, settings, closed.manifest, "amortized")
+    require_all_accounts(settings, OCTOBER)
 
 
 def test_an_inventory_that_knows_the_uid_tells_whose_the_pod_is(

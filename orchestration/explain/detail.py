@@ -7,12 +7,14 @@ a close may run meanwhile. If it replaces the month, the explanation is refused.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 
@@ -45,6 +47,7 @@ class Detail:
         missing: Why there is no detail of the lake, as a sentence.
         has_earlier_fees: Whether fees on bills of earlier months are spread over hours of
             this one.
+        node_days: What was read of nodes so far, by ``node_hours.py``: a day at a time.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -52,6 +55,9 @@ class Detail:
     basis: str
     missing: str | None
     has_earlier_fees: bool = False
+    node_days: dict[tuple[str, dt.date], dict[str, list[dict[str, Any]]]] = field(
+        default_factory=dict
+    )
 
 
 @contextmanager

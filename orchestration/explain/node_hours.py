@@ -169,15 +169,31 @@ def rows_of(detail: Detail, sql: str, values: dict[str, object]) -> list[dict[st
 
 
 def read_node_hour(detail: Detail, instance_id: str, hour: dt.datetime) -> NodeHour:
-    """Read what the split made of a node-hour."""
-    values: dict[str, object] = {"instance": instance_id, "hour": hour}
-    where = "where instance_id = $instance and usage_hour = $hour"
-    return NodeHour(
-        instance_id,
-        hour,
-        rows_of(detail, f"select * from pod_hours {where} order by pod_uid", values),
-        rows_of(detail, f"select * from unallocated {where} order by resource", values),
+    """Read what the split made of a node-hour.
+
+    The lake's files are opened once a node and day: a pod's hours are often of one node.
+    """
+    day = hour.date()
+    if (instance_id, day) not in detail.node_days:
+        values: dict[str, object] = {"instance": instance_id, "day": day}
+        where = (
+            "where instance_id = $instance and usage_hour >= $day::timestamp"
+            " and usage_hour < $day::timestamp + interval 1 day"
+        )
+        detail.node_days[instance_id, day] = {
+            "pods": rows_of(
+                detail, f"select * from pod_hours {where} order by pod_uid", values
+            ),
+            "left": rows_of(
+                detail, f"select * from unallocated {where} order by resource", values
+            ),
+        }
+    of_day = detail.node_days[instance_id, day]
+    pods, left = (
+        [row for row in of_day[name] if row["usage_hour"] == hour]
+        for name in ("pods", "left")
     )
+    return NodeHour(instance_id, hour, pods, left)
 
 
 def account(detail: Detail, node_hour: NodeHour, reach: Reach) -> Figure:

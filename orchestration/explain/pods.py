@@ -269,7 +269,13 @@ def _on_fargate(
     lines = lines_where(
         detail.connection,
         "role = 'pod' and pod_uid = $uid and started_at >= $hour"
-        " and started_at < $hour + interval 1 hour",
-        {"uid": row["pod_uid"], "hour": row["usage_hour"]},
+        " and started_at < $hour + interval 1 hour and payer_account_id = $payer"
+        " and usage_account_id = $account",
+        {
+            "uid": row["pod_uid"],
+            "hour": row["usage_hour"],
+            "payer": row["payer_account_id"],
+            "account": row["usage_account_id"],
+        },
     )
     return figure.by("bill_lines", lines).by("resources", _resources(row, measure, None))

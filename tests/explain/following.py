@@ -19,6 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.explain.detail import Detail, open_detail
@@ -87,7 +88,7 @@ def require_on_bill(
 ) -> None:
     """Open the file that a line names, read its row, and compare what stands there."""
     path = _file(line, settings, manifest)
-    raw = _rows(path)[int(str(line.facts["row"])) - 1]
+    raw = _row(path, int(str(line.facts["row"])))
     assert (raw.get("identity_line_item_id") or None) == line.facts["line_item_id"]
     assert raw["line_item_line_item_type"] == line.facts["line_type"]
     assert (raw.get("line_item_resource_id") or None) == line.facts["resource_id"]
@@ -152,14 +153,21 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@cache
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a file of the bill as text, by the names of CUR 2.0."""
+def _row(path: Path, number: int) -> dict[str, str]:
+    """A row of a file of the bill as text, counted from 1, by the names of CUR 2.0."""
     if path.suffix == ".parquet":
-        return [
-            {name: "" if value is None else _text(value) for name, value in row.items()}
-            for row in pq.ParquetFile(path).read().to_pylist()
-        ]
+        (row,) = _table(path).slice(number - 1, 1).to_pylist()
+        return {name: "" if value is None else _text(value) for name, value in row.items()}
+    return _csv(path)[number - 1]
+
+
+@cache
+def _table(path: Path) -> pa.Table:
+    return pq.ParquetFile(path).read()
+
+
+@cache
+def _csv(path: Path) -> list[dict[str, str]]:
     data = path.read_bytes()
     if path.suffix == ".gz":
         data = gzip.decompress(data)
