@@ -18,6 +18,8 @@ from orchestration.cli.app import app
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.distribution.policy_file import read_policy
+from orchestration.explain.explain import Question
+from orchestration.explain.figure import Reach
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import BASES
@@ -25,6 +27,13 @@ from orchestration.lake.settings import Settings
 from orchestration.ledger.book import find_revision
 from tests.distribution.costs import Cost
 from tests.distribution.definition import meaning
+from tests.explain.following import (
+    ask,
+    figures,
+    lines_of,
+    require_on_bill,
+    require_sums,
+)
 from tests.worlds import PAYERS
 
 OCTOBER = Month(2026, 10)
@@ -199,7 +208,7 @@ def run(settings: Settings, *words: str, monkeypatch: pytest.MonkeyPatch) -> Any
         monkeypatch.setenv(f"PODLEDGER_{name.upper()}", ",".join(values))
     monkeypatch.setenv("PODLEDGER_HOME", str(settings.home))
     monkeypatch.setenv("PODLEDGER_POLICY", settings.policy)
-    result = CliRunner().invoke(app, ["policy", *words, "--json"])
+    result = CliRunner().invoke(app, [*words, "--json"])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -208,7 +217,7 @@ def test_a_check_tells_what_each_rule_takes(
     by_policy: tuple[Settings, Publication], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, publication = by_policy
-    told = run(settings, "check", monkeypatch=monkeypatch)
+    told = run(settings, "policy", "check", monkeypatch=monkeypatch)
     assert told["month"] == "2026-10"
     given: dict[str, Decimal] = defaultdict(Decimal)
     kinds: dict[str, Decimal] = defaultdict(Decimal)
@@ -226,14 +235,18 @@ def test_both_ways_of_a_shared_cost_add_up(
 ) -> None:
     settings, publication = by_policy
     rows = published(publication)
-    onto = run(settings, "explain", "2026-10", "--team", "finance", monkeypatch=monkeypatch)
+    words = ("explain", "2026-10", "--team", "finance")
+    onto = run(settings, *words, monkeypatch=monkeypatch)["figure"]
     of_finance = sum(
         row["amortized_usd"] for row in rows if dict(row["labels"]).get("team") == "finance"
     )
-    assert Decimal(onto["total_usd"]) == of_finance > 0
-    assert [one["rule"] for one in onto["rules"]] == ["idle memory, to finance"]
-    assert onto["rules"][0]["part"] == "1.000000"
-    back = run(settings, "explain", "2026-10", "--category", "tax", monkeypatch=monkeypatch)
+    assert Decimal(onto["usd"]) == of_finance > 0
+    for charge in onto["breakdowns"]["charges"]:
+        assert charge["rule"] == "idle memory, to finance"
+        for taken in charge["breakdowns"]["taken"]:
+            assert taken["part"] == "1.00000000"
+    words = ("policy", "explain", "2026-10", "--category", "tax")
+    back = run(settings, *words, monkeypatch=monkeypatch)
     tax = sum(
         cost.money("amortized") or 0
         for cost in undistributed(settings)
@@ -246,8 +259,42 @@ def test_policies_are_compared_over_one_bill(
     by_policy: tuple[Settings, Publication], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, publication = by_policy
-    told = run(settings, "compare", monkeypatch=monkeypatch)
+    told = run(settings, "policy", "compare", monkeypatch=monkeypatch)
     totals = publication.manifest.totals["amortized"]
     assert totals is not None
     for name in ("scad", "separate", "mine"):
         assert sum(Decimal(row["usd"][name]) for row in told["teams"]) == totals.bill
+
+
+@pytest.mark.parametrize("kind", ["team", "namespace", "workload"])
+def test_whoever_is_charged_is_explained_rule_by_rule_and_down_to_the_bill(
+    by_policy: tuple[Settings, Publication], kind: str
+) -> None:
+    settings, publication = by_policy
+    columns = {
+        "team": "labels['team']",
+        "namespace": "cluster_name || '|' || namespace",
+        "workload": "cluster_name || '|' || namespace || '|' || workload_name",
+    }
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"select {columns[kind]} as name, sum(amortized_usd)::decimal(38, 10)"
+            f" from '{publication.path}/charges.parquet' where name is not null group by 1"
+            " order by abs(sum(amortized_usd)) desc limit 3"
+        ).fetchall()
+    assert rows
+    for name, usd in rows:
+        asked = {kind: name if kind == "team" else tuple(name.split("|"))}
+        explained = ask(settings, OCTOBER, Question(**asked), Reach(limit=3, follow=3))
+        assert explained.figure.usd == usd
+        require_sums(explained.as_json()["figure"])
+        rules = {one.facts["rule"] for one in explained.figure.breakdowns["charges"]}
+        assert rules - {None}
+        for taken in figures(explained.figure):
+            if taken.kind == "taken" and taken.part_of:
+                of_rule, whole = taken.part_of, taken.part_of.part_of
+                assert of_rule.usd == taken.facts["rule_usd"]
+                assert whole is not None
+                assert set(whole.breakdowns) & {"nodes", "bill_lines"}
+        for line in lines_of(explained.figure)[:50]:
+            require_on_bill(line, settings, publication.manifest, "amortized")

@@ -1,4 +1,4 @@
-"""``podledger policy``: check it, show it, and explain what it charges to whom."""
+"""``podledger policy``: check it, show it, and say who carries what something cost."""
 
 from __future__ import annotations
 
@@ -90,13 +90,9 @@ def show(
     print(chosen.text.rstrip("\n"))
 
 
-@policy.command(epilog="Example: podledger policy explain 2026-10 --team research")
+@policy.command(epilog="Example: podledger policy explain 2026-10 --category support")
 def explain(
     month: MonthArgument,
-    team: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What is charged to this team, rule by rule."),
-    ] = None,
     namespace: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Who carries what this namespace cost."),
@@ -116,7 +112,7 @@ def explain(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a charge: what was shared onto a team, or who carries what something cost."""
+    """Say who carries what something cost. What somebody pays: podledger explain."""
     when, settings = read_month(month), settings_in_use()
     what = {
         name: value
@@ -129,26 +125,12 @@ def explain(
         }.items()
         if value is not None
     }
-    if bool(team) == bool(what):
+    if not what:
         raise PodledgerError(
-            "Name a team with --team, to see what it is charged, or what you want the"
-            " carriers of with --workload, --namespace, --cluster, --node-pool or"
-            " --category."
+            "Name what you want the carriers of: --workload, --namespace, --cluster,"
+            " --node-pool or --category. What a team is charged, and why, is in podledger"
+            f" explain {when} --team NAME."
         )
-    if team:
-        from orchestration.distribution.shares import charges_of_team
-        from orchestration.ledger.book import find_revision
-
-        revision = find_revision(settings.published, when, None, settings.remote)
-        basis = "amortized" if revision.manifest.totals["amortized"] else "unblended"
-        charged = charges_of_team(revision, team, basis)
-        if as_json:
-            print_json({"month": when.label, **charged.as_json()})
-            return
-        from orchestration.distribution.terminal import print_team
-
-        print_team(_console(), when, charged)
-        return
     from orchestration.distribution.month import kept_policy
     from orchestration.distribution.trial import carriers
     from orchestration.lake.lake import Lake

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from orchestration.distribution.distribute import CHARGE_TYPES
 from orchestration.distribution.policy_file import Policy
-from orchestration.distribution.shares import TeamCharges
 from orchestration.distribution.trial import Carrier, TeamUnder, Trial
 from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.months import Month
@@ -96,24 +95,6 @@ def warnings_of(policy: Policy, trial: Trial) -> list[str]:
             " them apart, write a rule for each account or Region."
         )
     return found
-
-
-def print_team(console: Console, month: Month, charged: TeamCharges) -> None:
-    """Print what a team is charged, and what each rule shared onto it."""
-    console.print()
-    console.print(Text(f"{charged.team} in {month}: {charged.basis} cost in USD", "bold"))
-    table = figures_table("cost")
-    for name, usd in charged.by_type.items():
-        table.add_row(name, cents(usd))
-    table.add_row("total", cents(charged.total_usd), style="bold")
-    print_section(console, "Charges", table)
-    table = figures_table("taken\nin all", f"{charged.team}'s\npart", "charged")
-    for one in charged.shared:
-        part = UNKNOWN if one.part is None else f"{100 * one.part:.2f}%"
-        table.add_row(one.rule, cents(one.rule_usd), part, cents(one.usd))
-        table.add_row(Text(f"  {one.key}", style="dim"))
-    print_section(console, "By rule of the policy", table)
-    console.print()
 
 
 def print_comparison(
