@@ -1,18 +1,30 @@
 """What the close makes of the sample's Capacity Block, pods on Fargate and Auto Mode."""
 
+import random
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from orchestration.cli.app import app
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.distribution.policy_file import read_policy
 from orchestration.distribution.trial import compare_policies
+from orchestration.explain.explain import Question
+from orchestration.explain.figure import Reach
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.settings import PROJECT_DIR, Settings
+from tests.explain.following import (
+    ask,
+    lines_of,
+    require_on_bill,
+    require_sums,
+)
 from tests.sample.reading import fetch
 
 OCTOBER = Month(2026, 10)
@@ -233,3 +245,75 @@ def test_the_controls_of_the_policy_pass(closed: Connection) -> None:
         " ('every_cost_is_charged_to_somebody', 'every_rule_matches_something')",
     )
     assert rows == [(3, True)]
+
+
+# ---------------------------------------------------------------- explained
+
+
+def explained_page() -> list[tuple[str, list[str]]]:
+    """Commands of the page on explanations, and the output that it shows of each."""
+    text = (PROJECT_DIR / "docs" / "explain.md").read_text()
+    blocks = re.findall(r"^```(sh|text)\n(.*?)^```", text, flags=re.M | re.S)
+    command, found = "", []
+    for kind, block in blocks:
+        if kind == "sh":
+            command = block.strip().splitlines()[0]
+        else:
+            found.append((command, block.splitlines()))
+    return found
+
+
+def test_the_page_on_explanations_shows_what_the_commands_print(
+    published: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of the page are lines of the output, in their order."""
+    monkeypatch.setenv("PODLEDGER_HOME", str(published.path.parents[2]))
+    monkeypatch.setenv("COLUMNS", "80")
+    printed: dict[str, list[str]] = {}
+    shown = explained_page()
+    assert len(shown) > 5
+    for command, lines in shown:
+        if command not in printed:
+            words = command.removeprefix("podledger ").split()
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, result.output
+            printed[command] = [line.rstrip() for line in result.stdout.splitlines()]
+        place = 0
+        for line in (line.rstrip() for line in lines):
+            if line not in ("", "..."):
+                assert line in printed[command][place:], line
+                place = printed[command].index(line, place) + 1
+
+
+def test_random_figures_of_the_month_lead_to_rows_of_the_bills_files(
+    published: Publication,
+) -> None:
+    settings = Settings(home=published.path.parents[2])
+    with duckdb.connect() as connection:
+        workloads = connection.execute(
+            "select cluster_name, namespace, workload_name,"
+            " sum(amortized_usd)::decimal(38, 10)"
+            f" from '{published.path}/charges.parquet' where workload_name is not null"
+            " group by all order by all"
+        ).fetchall()
+        pods = connection.execute(
+            "select split_part(line_item_resource_id, '/', -1),"
+            " line_item_usage_start_date::date,"
+            " sum(split_line_item_split_cost + split_line_item_unused_cost)"
+            f" from '{published.path}/scad/*.parquet' group by all order by all"
+        ).fetchall()
+    dice = random.Random(2026)
+    asked = [
+        (Question(workload=(cluster, namespace, name)), usd)
+        for cluster, namespace, name, usd in dice.sample(workloads, 2)
+    ]
+    asked += [(Question(pod=uid, day=day), usd) for uid, day, usd in dice.sample(pods, 4)]
+    lines = 0
+    for question, usd in asked:
+        explained = ask(settings, OCTOBER, question, Reach(limit=4, follow=2))
+        assert explained.figure.usd == usd
+        require_sums(explained.as_json()["figure"])
+        for line in lines_of(explained.figure):
+            require_on_bill(line, settings, published.manifest, "amortized")
+            lines += 1
+    assert lines > 20
