@@ -223,7 +223,20 @@ def account(detail: Detail, node_hour: NodeHour, reach: Reach) -> Figure:
     )
     resources = _resources(node_hour, reach)
     found = [one for one in resources if one.usd or one.breakdowns]
-    return figure.by("bill_lines", lines).by("resources", found)
+    return (
+        figure.by("components", _components(lines))
+        .by("bill_lines", lines)
+        .by("resources", found)
+    )
+
+
+def _components(lines: Sequence[Figure]) -> list[Figure]:
+    """What a node-hour's cost is made of: lines of one kind added up."""
+    usd: dict[str, Decimal] = {}
+    for line in lines:
+        name = str(line.facts["component"])
+        usd[name] = usd.get(name, _ZERO) + line.usd
+    return [Figure("component", name, amount) for name, amount in usd.items()]
 
 
 def _resources(node_hour: NodeHour, reach: Reach) -> Iterator[Figure]:

@@ -34,6 +34,7 @@ _WAYS = {
     "takers": "which rule takes it",
     "nodes": "by node",
     "products": "by product, line type and account",
+    "components": "by component",
     "bill_lines": "lines of the bill",
     "resources": "by resource",
     "claims": "who holds it",
@@ -78,8 +79,8 @@ def _print_figure(console: Console, figure: Figure, title: str) -> None:
         console.print()
         print_indented(console, f"{title}: {figure.note}.", style="yellow")
     for way, parts in figure.breakdowns.items():
-        # One taker that takes all, and what stands in the table above, are no news.
-        if way == "parts" or (way == "takers" and len(parts) == 1):
+        # One row that is all of it, and what stands in the table above, are no news.
+        if way == "parts" or (way in ("takers", "components") and len(parts) == 1):
             continue
         print_section(console, f"{title}: {_WAYS[way]}", _table(way, figure, parts))
         for part in parts:

@@ -218,7 +218,7 @@ def _require_node_hours(detail: Detail, *, is_whole: bool) -> int:
     for instance, hour in keys:
         node_hour = read_node_hour(detail, instance, hour)
         whole = account(detail, node_hour, WHOLE)
-        assert set(whole.breakdowns) == {"bill_lines", "resources"}
+        assert set(whole.breakdowns) == {"components", "bill_lines", "resources"}
         for resource in whole.breakdowns["resources"]:
             for claim in resource.breakdowns.get("claims", ()):
                 rounding = claim.facts.get("rounding_usd", Decimal(0))
