@@ -25,6 +25,7 @@ from orchestration.lake.schemas import SHOWN_BASIS
 from orchestration.lake.settings import Settings
 
 COSTS = dg.AssetKey("int_costs__undistributed")
+QUOTAS = dg.AssetKey("int_quotas__held")
 
 
 @dg.asset(
@@ -90,7 +91,7 @@ def cost_models(
             kinds={"python", "duckdb", "parquet"},
             owners=["team:finops"],
             metadata={"dagster/column_schema": source_schema("charges")},
-            deps=[COSTS, "policy"],
+            deps=[COSTS, QUOTAS, "policy"],
         ),
         dg.AssetSpec(
             "charge_rules",
@@ -99,7 +100,7 @@ def cost_models(
             kinds={"python", "duckdb", "parquet"},
             owners=["team:finops"],
             metadata={"dagster/column_schema": source_schema("charge_rules")},
-            deps=[COSTS, "policy"],
+            deps=[COSTS, QUOTAS, "policy"],
         ),
     ],
     name="distribution",

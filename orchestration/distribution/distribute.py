@@ -18,6 +18,7 @@ from orchestration.distribution.policy_file import Policy
 from orchestration.distribution.statements import (
     CHARGES,
     DETAIL,
+    QUOTAS,
     UNITS,
     WHOM,
     Script,
@@ -143,6 +144,13 @@ def distribute(
             for statement in script.statements:
                 connection.execute(statement)
         _finish(connection, month, scripts)
+    except duckdb.CatalogException as error:
+        if QUOTAS not in str(error):
+            raise
+        raise PodledgerError(
+            f"The warehouse was built by a version that knew no quotas. Run podledger close"
+            f" {month}."
+        ) from error
     except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
         raise PodledgerError(
             f"{month} cannot be distributed by the policy {policy.name!r}: an amount or a"
@@ -178,6 +186,8 @@ def _prepare(connection: duckdb.DuckDBPyConnection, month: Month, asked: str) ->
             where billing_month = date '{month.key}'
         )
     """)
+    # Quotas are looked at by the first rule that speaks of them.
+    connection.execute("drop table if exists temp.held")
     connection.execute(
         f"create or replace temp table whom as select distinct who, {', '.join(WHOM)}"
         " from left_over where origin in ('split', 'pod')"

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-Take = Literal["split", "unused", "unallocated", "idle", "remainder"]
+Take = Literal["split", "unused", "unallocated", "idle", "quota", "remainder"]
 Circle = Literal[
     "all", "payer", "account", "region", "cluster", "namespace", "node_pool", "node"
 ]
@@ -53,6 +53,7 @@ ORIGINS: Mapping[str, tuple[str, ...]] = {
     "unused": ("unused",),
     "unallocated": ("unallocated",),
     "idle": ("unused", "unallocated"),
+    "quota": ("unused", "unallocated"),
     "remainder": ("remainder",),
 }
 """Origins of costs that each word of ``take`` means."""
@@ -62,6 +63,8 @@ _KNOWN_OF: Mapping[str, frozenset[str]] = {
     "unused": frozenset({"namespace", "workload", "node_pool", "resource", "label"}),
     "unallocated": frozenset({"node_pool", "resource", "reason", "label"}),
     "idle": frozenset({"node_pool", "resource", "reason", "label"}),
+    # The namespace is the one that holds the quota.
+    "quota": frozenset({"namespace", "node_pool", "resource"}),
     "remainder": frozenset({"namespace", "category", "line_type", "label"}),
 }
 """Keys of ``where`` that what is taken has, beside payer, account, Region and cluster."""
@@ -238,15 +241,16 @@ class Rule(_Written):
 
     name: Text = Field(description="What the rule does, as people will read it.")
     take: Take = Field(
-        description="split (of pods), unused, unallocated, idle (both) or remainder."
+        description="split (of pods), unused, unallocated, idle (both), quota (of idle,"
+        " what quotas hold back and their namespaces do not use) or remainder."
     )
     where: Where = Field(
         default_factory=Where, description="What of it; all, if it is left out."
     )
     give: Give | Literal["owner", "pods"] | None = Field(
         None,
-        description="A team; owner (of the node pool by the ownership file, or by a tag);"
-        " or pods (unused cost, as AWS puts it on pods).",
+        description="A team; owner (of the node pool by the ownership file, by a tag, or"
+        " who holds the quota); or pods (unused cost, as AWS puts it on pods).",
     )
     share: Share | None = None
     start: dt.date | None = Field(None, alias="from", description="First day, UTC.")
@@ -263,6 +267,8 @@ class Rule(_Written):
         if isinstance(self.give, Give):
             named = (f"{name} {value}" for name, value in self.give.labels().items())
             return f"to {', '.join(named)}"
+        if self.take == "quota":
+            return "to the namespaces that hold it"
         return f"to the {self.give}"
 
     @property
@@ -278,6 +284,8 @@ class Rule(_Written):
             raise ValueError("give: pods is of take: unused alone")
         if self.give == "owner" and self.take == "split":
             raise ValueError("give: owner is not of take: split, which has its owners")
+        if self.take == "quota" and self.give != "owner":
+            raise ValueError("take: quota is for those who hold the quota: give: owner")
         if self.across_payers and not self.share:
             raise ValueError("across_payers is of share: what is given stays in its payer")
         if self.share and self.share.within == "all" and not self.across_payers:
@@ -341,6 +349,9 @@ def contradictions(rules: Sequence[Rule]) -> Iterator[tuple[int, str]]:
 
 def _takes_the_same(earlier: Rule, rule: Rule) -> bool:
     takes_all_of_it = not isinstance(earlier.give, str)
+    if earlier.take == "quota":
+        # It leaves what no quota holds back to rules for idle capacity.
+        takes_all_of_it = rule.take == "quota"
     return (
         takes_all_of_it
         and set(rule.origins) <= set(earlier.origins)

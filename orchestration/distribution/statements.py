@@ -14,6 +14,9 @@ from orchestration.distribution.policy import WEIGHT_DIGITS, Give, Receivers, Ru
 from orchestration.engines.duckdb import quote
 from orchestration.lake.schemas import BASES
 
+QUOTAS = "int_quotas__held"
+"""The model of what quotas hold back, in the warehouse."""
+
 UNITS = tuple(f"{basis}_units" for basis in BASES)
 
 WHOM = (
@@ -95,6 +98,7 @@ _DETAIL: Mapping[str, str] = {
     "unused": "resource",
     "unallocated": "resource || '/' || reason",
     "idle": "case when origin = 'unused' then resource else resource || '/' || reason end",
+    "quota": "resource || '/quota'",
     "remainder": "category",
 }
 """What ``origin_detail`` says of what a rule took."""
@@ -130,6 +134,8 @@ def script_of(number: int, rule: Rule, month_start: str) -> Script:
         rule: The rule.
         month_start: First day of the month, ISO; lines without a day count as of it.
     """
+    if rule.take == "quota":
+        return Script(number, rule, tuple(_held_back(number, rule, month_start)))
     matches = _matches(rule, month_start)
     steps = list(_shared(number, rule, rule.share, matches)) if rule.share else []
     if rule.give:
@@ -186,24 +192,29 @@ def _labelled(patterns: tuple[str, ...]) -> str:
     return f"coalesce({' or '.join(found)}, false)"
 
 
-def _conditions(where: Receivers) -> Iterator[str]:
+def _conditions(where: Receivers, namespace: str = "namespace") -> Iterator[str]:
     for name, patterns in where.given().items():
         if name == "label":
             yield _labelled(patterns)
         else:
-            yield _any_of(_COLUMNS[name], patterns)
+            column = namespace if name == "namespace" else _COLUMNS[name]
+            yield _any_of(column, patterns)
 
 
 def _matches(rule: Rule, month_start: str) -> str:
     """What the rule takes of what is left, as a condition."""
+    return "\n    and ".join(_in_force(rule, month_start))
+
+
+def _in_force(rule: Rule, month_start: str, namespace: str = "namespace") -> Iterator[str]:
     origins = ", ".join(quote(origin) for origin in rule.origins)
-    found = [f"origin in ({origins})", *_conditions(rule.where)]
+    yield f"origin in ({origins})"
+    yield from _conditions(rule.where, namespace)
     day = f"coalesce(usage_date, date '{month_start}')"
     if rule.start:
-        found.append(f"{day} >= date '{rule.start}'")
+        yield f"{day} >= date '{rule.start}'"
     if rule.end:
-        found.append(f"{day} < date '{rule.end}'")
-    return "\n    and ".join(found)
+        yield f"{day} < date '{rule.end}'"
 
 
 def _charge_type(rule: Rule) -> str:
@@ -232,6 +243,77 @@ def _given(number: int, rule: Rule, matches: str) -> Iterator[str]:
         f"    {who}, {_sums()}\nfrom left_over\nwhere {matches}{somebody}\ngroup by all"
     )
     yield f"delete from left_over\nwhere {matches}{somebody}"
+
+
+def _held_back(number: int, rule: Rule, month_start: str) -> Iterator[str]:
+    """What a rule takes of idle cost because quotas hold it back, for who holds them.
+
+    A quota holds back the same part of every idle cost of its cluster, day and resource,
+    whatever earlier rules left of them: rules for several quotas may come in any order.
+    """
+    units = ", ".join(UNITS)
+    idle = "origin in ('unused', 'unallocated')"
+    quotas = "left_over\n    inner join quotas using (usage_date, cluster_name, resource)"
+    nobodys = "greatest(any_value(idle) - sum(weight), 0)::hugeint"
+    yield f"""\
+create temp table if not exists held as
+with quotas as (
+    select usage_date, cluster_name, resource, namespace as holder, labels as holder_labels,
+        {_whole_hours("held_hours")} as weight, {_whole_hours("idle_hours")} as idle
+    from {QUOTAS}
+    where billing_month = date '{month_start}' and held_hours > 0
+),
+facing as (
+    select cost_id, holder, holder_labels, weight, {units}
+    from {quotas}
+    where {idle}
+    union all
+    -- What no quota holds back is nobody's.
+    select cost_id, null, null, {nobodys},
+        {", ".join(f"any_value({one})" for one in UNITS)}
+    from {quotas}
+    where {idle}
+    group by cost_id
+),
+parts as (
+{_apportioned("facing", "cost_id", "holder nulls last", "weight")}
+)
+select cost_id, holder, holder_labels, {units}
+from parts
+where holder is not null"""
+    known = dict.fromkeys(
+        (*WHOM[:4], "usage_date", "origin", "resource", "part", "node_pool")
+    )
+    conditions = "\n    and ".join(_in_force(rule, month_start, namespace="holder"))
+    yield f"""\
+create or replace temp table taken as
+select cost_id, holder, holder_labels, {", ".join(known)},
+    {", ".join(f"held.{one}" for one in UNITS)}
+from held
+inner join left_over using (cost_id)
+where {conditions}"""
+    yield (
+        f"insert into matched\nselect {number}, payer_account_id, count(distinct cost_id),"
+        f" {_sums()}\nfrom taken\ngroup by payer_account_id"
+    )
+    yield (
+        f"insert into charges\nselect\n    usage_date, {', '.join(WHOM[:4])},\n"
+        "    holder, null, null, null, holder_labels,\n"
+        f"    '{_charge_type(rule)}', origin, {_DETAIL[rule.take]}, {number}, null, part,\n"
+        f"    null, {_sums()}\nfrom taken\ngroup by all"
+    )
+    less = ", ".join(f"{one} = left_over.{one} - gone.{one}" for one in UNITS)
+    yield (
+        f"update left_over set {less}\n"
+        f"from (select cost_id, {_sums_named()} from taken group by cost_id) as gone\n"
+        "where left_over.cost_id = gone.cost_id"
+    )
+    nothing = " and ".join(f"coalesce({one}, 0) = 0" for one in UNITS)
+    yield (
+        "delete from left_over\nwhere cost_id in (select cost_id from taken)\n"
+        f"    and {nothing}"
+    )
+    yield "delete from held\nwhere (cost_id, holder) in (select cost_id, holder from taken)"
 
 
 def _shared(number: int, rule: Rule, share: Share, matches: str) -> Iterator[str]:
@@ -347,11 +429,15 @@ def _measured(share: Share) -> str:
     """What a receiver's part is proportional to, as a whole number."""
     if isinstance(share.by, str) and share.by in _HOURS:
         return (
-            "coalesce(sum((allocated_hours::decimal(25, 12)"
-            " * 1000000000000::decimal(13, 0))::hugeint) filter (where resource ="
+            f"coalesce(sum({_whole_hours('allocated_hours')}) filter (where resource ="
             f" '{_HOURS[share.by]}'), 0)"
         )
     return "sum(direct_units)::hugeint"
+
+
+def _whole_hours(hours: str) -> str:
+    """Resource-hours in units of 1e-12."""
+    return f"({hours}::decimal(25, 12) * 1000000000000::decimal(13, 0))::hugeint"
 
 
 def _receivers(number: int, share: Share, is_daily: bool) -> str:

@@ -76,6 +76,16 @@ def warnings_of(policy: Policy, trial: Trial) -> list[str]:
         for one in trial.rules
         if not one.matched
     ]
+    if any(
+        not one.matched and policy.rules[one.number - 1].take == "quota"
+        for one in trial.rules
+    ):
+        found.append(
+            "take: quota finds what ResourceQuotas hold back, and sources bring them only"
+            " where they are asked: podledger collect --quotas, &quotas=true of a"
+            " prometheus source, or files named quota_hours (docs/sources.md). Then close"
+            f" {trial.month} again."
+        )
     found += [
         f"rule {one.name!r} (line {policy.lines[one.number - 1]}) found nobody to give"
         f" {_usd(left)} USD to."

@@ -21,6 +21,7 @@ from orchestration.lake.settings import Settings
 
 POD_HOURS = dg.AssetKey(["raw", "pod_hours"])
 NODE_HOURS = dg.AssetKey(["raw", "node_hours"])
+QUOTA_HOURS = dg.AssetKey(["raw", "quota_hours"])
 INVENTORY_FILES = dg.AssetKey(["raw", "inventory_files"])
 INVENTORY_GAPS = dg.AssetKey(["raw", "inventory_gaps"])
 OWNERSHIP = dg.AssetKey(["raw", "ownership"])
@@ -43,6 +44,14 @@ OWNERSHIP = dg.AssetKey(["raw", "ownership"])
             kinds={"python", "parquet", "kubernetes"},
             owners=["team:platform"],
             metadata={"dagster/column_schema": source_schema("node_hours")},
+        ),
+        dg.AssetSpec(
+            QUOTA_HOURS,
+            description="What ResourceQuotas hold for namespaces, where a source is asked"
+            " for them. One row a cluster, hour and namespace.",
+            kinds={"python", "parquet", "kubernetes"},
+            owners=["team:platform"],
+            metadata={"dagster/column_schema": source_schema("quota_hours")},
         ),
         dg.AssetSpec(
             INVENTORY_FILES,
@@ -86,6 +95,7 @@ def inventory(
             "sources": table(("source",), [(source.uri,) for source in sources]),
         },
         NODE_HOURS: {"dagster/row_count": read.node_hours},
+        QUOTA_HOURS: {"dagster/row_count": read.quota_hours},
         INVENTORY_FILES: {"dagster/row_count": read.file_count},
         INVENTORY_GAPS: {"dagster/row_count": read.gaps},
     }

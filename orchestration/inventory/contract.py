@@ -1,7 +1,7 @@
 """The columns that an inventory file may have, and what may stand in them.
 
-Holds the two contracts, pod-hours and node-hours, derived from the lake's schemas. It says
-nothing about file formats, and nothing about months.
+Holds the contracts of pod-hours, node-hours and quota-hours, derived from the lake's
+schemas. It says nothing about file formats, and nothing about months.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import Enum, auto
 import pyarrow as pa
 
 from orchestration.inventory.sources.interface import Kind
-from orchestration.lake.schemas import HOUR, NODE_HOURS, POD_HOURS
+from orchestration.lake.schemas import HOUR, NODE_HOURS, POD_HOURS, QUOTA_HOURS
 
 
 class Content(Enum):
@@ -39,6 +39,7 @@ MAPS = frozenset({Content.DEVICES, Content.LABELS, Content.CAPACITIES})
 
 _MAP_COLUMNS = {
     "accelerators_requested": Content.DEVICES,
+    "accelerators_hard": Content.DEVICES,
     "labels": Content.LABELS,
     "allocatable": Content.CAPACITIES,
 }
@@ -133,6 +134,13 @@ CONTRACTS: dict[Kind, Contract] = {
         key=("instance_id", "usage_hour"),
         required=frozenset({"instance_id", "usage_hour"}),
         derived=frozenset({"sharing_labels"}),
+    ),
+    "quota_hours": _contract(
+        "quota_hours",
+        QUOTA_HOURS,
+        key=("cluster_name", "usage_hour", "namespace"),
+        required=frozenset({"cluster_name", "usage_hour", "namespace"}),
+        derived=frozenset({"devices_hard"}),
     ),
 }
 """The contract of each kind of file."""

@@ -2,7 +2,8 @@
 
 Holds the order of things: read every file once, check and cast its rows, part them by day
 on disk, then fold and write a day at a time. No table of the month is replaced before all
-four are written. What a row may hold is in ``contract.py``; devices are not resolved here.
+are written. What a row may hold is in ``contract.py``; devices of pods are not resolved
+here.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from orchestration.inventory.casts import MICROSECONDS_AN_HOUR
 from orchestration.inventory.contract import CONTRACTS, Content, Contract
 from orchestration.inventory.fold import fold
 from orchestration.inventory.gaps import Gap, joined, read_gaps
-from orchestration.inventory.maps import canonical_json
+from orchestration.inventory.maps import EMPTY_MAP, canonical_json
 from orchestration.inventory.readers import read_batches
 from orchestration.inventory.rows import rows_in_month
 from orchestration.inventory.sources.interface import Kind, Progress, Source, SourceFile
 from orchestration.inventory.spool import Spool
 from orchestration.inventory.tables import codes_of, sorted_codes, write_table
+from orchestration.kubernetes.accelerators import NodeProfile, devices
 from orchestration.kubernetes.sharing import sharing_labels
 from orchestration.lake.cells import CODED
 from orchestration.lake.lake import Lake
@@ -53,6 +55,7 @@ class InventoryRead:
     Attributes:
         pod_hours: Rows of ``raw/pod_hours``; 0 for a month without pods.
         node_hours: Rows of ``raw/node_hours``.
+        quota_hours: Rows of ``raw/quota_hours``.
         file_count: Files read.
         days_with_pods: Days of the month that have pods.
         repeated_rows: Rows that repeated another word for word, and were folded.
@@ -62,6 +65,7 @@ class InventoryRead:
 
     pod_hours: int
     node_hours: int
+    quota_hours: int
     file_count: int
     days_with_pods: int
     repeated_rows: int
@@ -98,9 +102,9 @@ def ingest_inventory(
 ) -> InventoryRead:
     """Read the inventory of a month into the lake.
 
-    Writes ``raw/pod_hours``, ``raw/node_hours``, ``raw/inventory_files`` and
-    ``raw/inventory_gaps``. The same rows give the same bytes of the first two, whatever
-    files, formats and order they come in.
+    Writes ``raw/pod_hours``, ``raw/node_hours``, ``raw/quota_hours``,
+    ``raw/inventory_files`` and ``raw/inventory_gaps``. The same rows give the same bytes of
+    the first three, whatever files, formats and order they come in.
 
     Args:
         sources: Where the rows come from; rows of other months are left out.
@@ -123,9 +127,14 @@ def ingest_inventory(
         with (
             Spool(work / "pod_hours") as pods,
             Spool(work / "node_hours") as nodes,
+            Spool(work / "quota_hours") as quotas,
             connect(work / "duckdb") as connection,
         ):
-            spools: dict[Kind, Spool] = {"pod_hours": pods, "node_hours": nodes}
+            spools: dict[Kind, Spool] = {
+                "pod_hours": pods,
+                "node_hours": nodes,
+                "quota_hours": quotas,
+            }
             reads = []
             for position, file in enumerate(files):
                 rows = read_batches(file, CONTRACTS[file.kind], work, connection)
@@ -152,10 +161,13 @@ def ingest_inventory(
             gaps = _gap_table(files, reads, month)
             write_table(gaps, folders["inventory_gaps"] / "inventory_gaps.parquet")
     for kind, result in written.items():
-        progress(f"raw/{kind}: {result.rows:,} rows")
+        # Quotas are an option: a month without any is told nothing of them.
+        if result.rows or kind != "quota_hours":
+            progress(f"raw/{kind}: {result.rows:,} rows")
     inventory = InventoryRead(
         pod_hours=written["pod_hours"].rows,
         node_hours=written["node_hours"].rows,
+        quota_hours=written["quota_hours"].rows,
         file_count=len(files),
         days_with_pods=written["pod_hours"].days,
         repeated_rows=sum(result.repeated_rows for result in written.values()),
@@ -241,6 +253,10 @@ def _as_in_lake(table: pa.Table, contract: Contract) -> pa.Table:
         columns["sharing_labels"] = _sharing_labels(
             *(columns[name].combine_chunks() for name in ("labels", "allocatable"))
         )
+    if contract.kind == "quota_hours":
+        columns["devices_hard"] = _devices_hard(
+            columns["accelerators_hard"].combine_chunks()
+        )
     return pa.table(
         [columns[field.name] for field in contract.schema],
         schema=pa.schema(
@@ -273,6 +289,15 @@ def _sharing_labels(
             distinct.indices.take(pa.array(of_row)), distinct.dictionary
         )
     )
+
+
+def _devices_hard(accelerators: pa.DictionaryArray) -> pa.DoubleArray:
+    """Each quota on accelerators in physical devices; null where it has none."""
+    counted = [
+        devices(json.loads(text), NodeProfile()).devices if text != EMPTY_MAP else None
+        for text in accelerators.dictionary.to_pylist()
+    ]
+    return pa.array(counted, pa.float64()).take(accelerators.indices)
 
 
 def _file_table(files: Sequence[SourceFile], reads: Sequence[_FileRead]) -> pa.Table:

@@ -19,7 +19,15 @@ _STATISTICS = ["usage_hour", "instance_id"]
 """Columns that readers prune by; statistics of the others cost more than they save."""
 
 _FEW_VALUES = frozenset(
-    {"usage_hour", "bound_seconds", "vcpu_requested", "memory_requested_gib"}
+    {
+        "usage_hour",
+        "bound_seconds",
+        "vcpu_requested",
+        "memory_requested_gib",
+        "vcpu_hard",
+        "memory_hard_gib",
+        "devices_hard",
+    }
 )
 """Columns besides text whose values repeat enough for a dictionary."""
 

@@ -248,6 +248,24 @@ NODE_HOURS = pa.schema(
 a device request counts as (``kubernetes/sharing.py``).
 """
 
+QUOTA_HOURS = pa.schema(
+    [
+        pa.field("cluster_name", STRING, nullable=False),
+        pa.field("usage_hour", HOUR, nullable=False),
+        pa.field("namespace", STRING, nullable=False),
+        pa.field("vcpu_hard", pa.float64()),
+        pa.field("memory_hard_gib", pa.float64()),
+        pa.field("accelerators_hard", STRING, nullable=False),
+        pa.field("devices_hard", pa.float64()),
+    ]
+)
+"""``raw/quota_hours``: files as in ``raw/pod_hours``; unique by (``cluster_name``,
+``usage_hour``, ``namespace``), sorted so. Null where no quota limits the resource.
+
+``devices_hard`` is ``accelerators_hard`` in physical devices, as on nodes that do not share
+them (``kubernetes/accelerators.py``).
+"""
+
 INVENTORY_FILES = pa.schema(
     [
         pa.field("source", STRING),
@@ -259,7 +277,8 @@ INVENTORY_FILES = pa.schema(
         pa.field("rows_in_month", pa.int64()),
     ]
 )
-"""``raw/inventory_files``: one row a file read. ``kind``: pod_hours or node_hours.
+"""``raw/inventory_files``: one row a file read. ``kind``: pod_hours, node_hours or
+quota_hours.
 ``rows_in_month`` counts before repeated rows are folded."""
 
 INVENTORY_GAPS = pa.schema(

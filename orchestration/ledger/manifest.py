@@ -50,7 +50,8 @@ class Delivery(_Record):
 
 
 class InventoryFile(_Record):
-    """One file of a pod inventory; ``kind`` is ``pod_hours`` or ``node_hours``.
+    """One file of a pod inventory; ``kind`` is ``pod_hours``, ``node_hours``
+    or ``quota_hours``.
 
     ``source`` is as configured, or the path from the home on; ``source_file`` the path
     below it.

@@ -132,8 +132,38 @@ def rest(category: str, usd: Any, **more: Any) -> Cost:
     )
 
 
+@dataclass(frozen=True)
+class Quota:
+    """What a quota holds back of a cluster, day and resource; one row of the model.
+
+    ``idle`` is what the nodes of the cluster have idle of it, in the same resource-hours.
+    """
+
+    namespace: str
+    held: Decimal | str | int
+    idle: Decimal | str | int
+    usage_date: dt.date = DAY
+    cluster_name: str = "one"
+    resource: str = "vcpu"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self) -> list[Any]:
+        return [
+            MONTH.start.date(),
+            self.usage_date,
+            self.cluster_name,
+            self.resource,
+            self.namespace,
+            dict(self.labels),
+            Decimal(self.held),
+            Decimal(self.idle),
+        ]
+
+
 @contextmanager
-def month_of(costs: Sequence[Cost]) -> Iterator[duckdb.DuckDBPyConnection]:
+def month_of(
+    costs: Sequence[Cost], quotas: Sequence[Quota] = ()
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose ``int_costs__undistributed`` has these rows, in their order."""
     with TemporaryDirectory() as scratch, connect(Path(scratch)) as connection:
         columns = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
@@ -142,6 +172,16 @@ def month_of(costs: Sequence[Cost]) -> Iterator[duckdb.DuckDBPyConnection]:
         for cost in costs:
             connection.execute(
                 f"insert into int_costs__undistributed select {values}", cost.row()
+            )
+        connection.execute(
+            "create table int_quotas__held (billing_month date, usage_date date,"
+            " cluster_name varchar, resource varchar, namespace varchar,"
+            " labels map(varchar, varchar), held_hours decimal(38, 12),"
+            " idle_hours decimal(38, 12))"
+        )
+        for quota in quotas:
+            connection.execute(
+                "insert into int_quotas__held values (?, ?, ?, ?, ?, ?, ?, ?)", quota.row()
             )
         yield connection
 
@@ -191,10 +231,12 @@ class Charge:
         return amount
 
 
-def charges_of(costs: Sequence[Cost], rules: str | Policy) -> list[Charge]:
+def charges_of(
+    costs: Sequence[Cost], rules: str | Policy, quotas: Sequence[Quota] = ()
+) -> list[Charge]:
     """The charges of these costs by a policy."""
     policy = rules if isinstance(rules, Policy) else parse_policy(rules, "test", "test.yml")
-    with month_of(costs) as connection:
+    with month_of(costs, quotas) as connection:
         distribute(connection, MONTH, policy)
         return read_charges(connection)
 

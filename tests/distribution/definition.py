@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestration.distribution.policy import Give, Receivers, Rule, Share
 from orchestration.lake.schemas import BASES
-from tests.distribution.costs import MONTH, Cost
+from tests.distribution.costs import MONTH, Cost, Quota
 
 Whom = tuple[Any, ...]
 
@@ -23,9 +23,10 @@ Whom = tuple[Any, ...]
 class Meaning:
     """Charges by (day, whom, type, origin, rule), each with an amount a basis.
 
-    ``taken`` and ``given`` are by rule, payer and basis.
+    ``gone`` is the part of a cost that was charged to those whose quotas hold it back.
     """
 
+    gone: dict[int, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     charges: dict[tuple[Any, ...], dict[str, Fraction]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(Fraction))
     )
@@ -47,15 +48,23 @@ def whom(cost: Cost) -> Whom:
     )
 
 
-def money(cost: Cost) -> dict[str, Fraction]:
-    return {basis: Fraction(cost.money(basis) or 0) for basis in BASES}
+def money(found: Meaning, cost: Cost) -> dict[str, Fraction]:
+    """What is left of a cost: all of it, but for what quotas hold back."""
+    part = 1 - found.gone[id(cost)]
+    return {basis: part * Fraction(cost.money(basis) or 0) for basis in BASES}
 
 
-def meaning(costs: Sequence[Cost], rules: Sequence[Rule]) -> Meaning:
+def meaning(
+    costs: Sequence[Cost], rules: Sequence[Rule], quotas: Sequence[Quota] = ()
+) -> Meaning:
     left = list(costs)
     found = Meaning()
     reasons: dict[int, str] = {}
+    used: set[tuple[int, int]] = set()
     for rule in rules:
+        if rule.take == "quota":
+            _take_held(found, rule, left, quotas, used)
+            continue
         matched = [cost for cost in left if matches(rule, cost)]
         if rule.give is not None:
             taken = [cost for cost in matched if _give(found, rule, cost)]
@@ -75,7 +84,7 @@ def meaning(costs: Sequence[Cost], rules: Sequence[Rule]) -> Meaning:
             nobody = (*whom(cost)[:4], None, None, frozenset())
             reason = reasons.get(id(cost), "no_rule")
             key = (day_of(cost), nobody, "unassigned", cost.origin, None, reason)
-        found.add(key, money(cost))
+        found.add(key, money(found, cost))
     return found
 
 
@@ -151,9 +160,47 @@ def _give(found: Meaning, rule: Rule, cost: Cost) -> bool:
     else:
         return False
     found.add(
-        (day_of(cost), to, charge_type(rule), cost.origin, rule.name, None), money(cost)
+        (day_of(cost), to, charge_type(rule), cost.origin, rule.name, None),
+        money(found, cost),
     )
     return True
+
+
+def _take_held(
+    found: Meaning,
+    rule: Rule,
+    left: list[Cost],
+    quotas: Sequence[Quota],
+    used: set[tuple[int, int]],
+) -> None:
+    """Of each idle cost, what quotas of its cluster, day and resource hold back."""
+    named = rule.where.namespace
+    others = rule.model_copy(
+        update={"where": rule.where.model_copy(update={"namespace": None})}
+    )
+    for cost in left:
+        if not matches(others, cost):
+            continue
+        near = [
+            quota
+            for quota in quotas
+            if (quota.cluster_name, quota.usage_date, quota.resource)
+            == (cost.cluster_name, cost.usage_date, cost.resource)
+        ]
+        total = sum(Fraction(quota.held) for quota in near)
+        for quota in near:
+            wanted = named is None or any(is_like(quota.namespace, one) for one in named)
+            if not wanted or (id(cost), id(quota)) in used:
+                continue
+            used.add((id(cost), id(quota)))
+            part = Fraction(quota.held) / max(total, Fraction(quota.idle))
+            holder = (quota.namespace, None, frozenset(quota.labels.items()))
+            to = (*whom(cost)[:4], *holder)
+            found.add(
+                (cost.usage_date, to, "idle", cost.origin, rule.name, None),
+                {basis: part * Fraction(cost.money(basis) or 0) for basis in BASES},
+            )
+            found.gone[id(cost)] += part
 
 
 def circle_of(circle: str, cost: Cost) -> Any:
@@ -206,7 +253,7 @@ def _share(
             for to, part in parts.items():
                 found.add(
                     (day_of(cost), to, charge_type(rule), cost.origin, rule.name, None),
-                    {basis: usd * part for basis, usd in money(cost).items()},
+                    {basis: usd * part for basis, usd in money(found, cost).items()},
                 )
             taken.append(cost)
             break

@@ -21,6 +21,7 @@ from tests.distribution.costs import (
     DAY,
     MONTH,
     Cost,
+    Quota,
     charges_of,
     month_of,
     read_charges,
@@ -111,8 +112,28 @@ def costs(draw: st.DrawFn) -> Cost:
 
 
 @st.composite
+def quotas(draw: st.DrawFn) -> list[Quota]:
+    """One a namespace, day, resource and cluster; what is idle is alike for all of them."""
+    keys = st.tuples(
+        st.sampled_from(["one", "two"]), st.sampled_from(DAYS), st.sampled_from(RESOURCES)
+    )
+    hours = st.decimals("0.000000000001", "900", places=12) | st.just(Decimal(24))
+    found = []
+    for cluster, day, resource in draw(st.lists(keys, max_size=4, unique=True)):
+        idle = draw(hours | st.just(Decimal(0)))
+        for namespace in draw(st.lists(st.sampled_from(NAMESPACES), unique=True)):
+            team = draw(st.sampled_from(TEAMS))
+            labels = {"team": team} if team else {}
+            held = draw(hours)
+            found.append(Quota(namespace, held, idle, day, cluster, resource, labels))
+    return found
+
+
+@st.composite
 def rules(draw: st.DrawFn, number: int) -> dict[str, Any]:
-    take = draw(st.sampled_from(["split", "unused", "unallocated", "idle", "remainder"]))
+    take = draw(
+        st.sampled_from(["split", "unused", "unallocated", "idle", "quota", "remainder"])
+    )
     found: dict[str, Any] = {"name": f"rule {number}", "take": take}
     where: dict[str, Any] = {}
     if take == "split":
@@ -128,6 +149,12 @@ def rules(draw: st.DrawFn, number: int) -> dict[str, Any]:
         found["where"] = where
     if draw(st.integers(0, 4)) == 0:
         found[draw(st.sampled_from(["from", "to"]))] = "2026-10-08"
+    if take == "quota":
+        if draw(st.booleans()):
+            where["namespace"] = draw(st.sampled_from(["chat", "vision*"]))
+            found["where"] = where
+        found["give"] = "owner"
+        return found
     how = draw(st.integers(0, 5))
     if how == 0:
         gives = [{"team": "red"}, {"team": "blue", "cost_center": "12"}]
@@ -179,9 +206,9 @@ def policies(draw: st.DrawFn) -> list[Rule]:
     return [rule for place, rule in enumerate(drawn) if place not in refused]
 
 
-def check(world: list[Cost], chosen: list[Rule]) -> None:
+def check(world: list[Cost], chosen: list[Rule], held: list[Quota]) -> None:
     policy = Policy("random", "", tuple(chosen), tuple(range(1, len(chosen) + 1)))
-    with month_of(world) as connection:
+    with month_of(world, held) as connection:
         distribute(connection, MONTH, policy)
         charges = read_charges(connection)
         taken = {
@@ -211,7 +238,7 @@ def check(world: list[Cost], chosen: list[Rule]) -> None:
         if charge.origin != "remainder":
             assert all((usd or 0) >= 0 for usd in charge.usd.values())
     # The definition, to within the rounding of each group that a charge is made of.
-    expected = meaning(world, chosen).charges
+    expected = meaning(world, chosen, held).charges
     actual: dict[tuple[Any, ...], dict[str, Decimal]] = defaultdict(
         lambda: defaultdict(Decimal)
     )
@@ -227,29 +254,32 @@ def check(world: list[Cost], chosen: list[Rule]) -> None:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
-@given(st.lists(costs(), min_size=1, max_size=16), policies())
-def test_any_policy_over_any_world(world: list[Cost], chosen: list[Rule]) -> None:
-    check(world, chosen)
+@given(st.lists(costs(), min_size=1, max_size=16), policies(), quotas())
+def test_any_policy_over_any_world(
+    world: list[Cost], chosen: list[Rule], held: list[Quota]
+) -> None:
+    check(world, chosen, held)
 
 
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(costs(), min_size=1, max_size=24), policies())
+@given(st.lists(costs(), min_size=1, max_size=24), policies(), quotas())
 def test_a_thousand_policies_over_a_thousand_worlds(
-    world: list[Cost], chosen: list[Rule]
+    world: list[Cost], chosen: list[Rule], held: list[Quota]
 ) -> None:
-    check(world, chosen)
+    check(world, chosen, held)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(costs(), min_size=2, max_size=12), policies(), st.randoms())
+@given(st.lists(costs(), min_size=2, max_size=12), policies(), quotas(), st.randoms())
 def test_the_order_of_the_costs_is_no_matter(
-    world: list[Cost], chosen: list[Rule], chance: random.Random
+    world: list[Cost], chosen: list[Rule], held: list[Quota], chance: random.Random
 ) -> None:
     policy = Policy("random", "", tuple(chosen), tuple(range(1, len(chosen) + 1)))
-    shuffled = list(world)
+    shuffled, shuffled_held = list(world), list(held)
     chance.shuffle(shuffled)
+    chance.shuffle(shuffled_held)
     key = str
-    assert sorted(charges_of(world, policy), key=key) == sorted(
-        charges_of(shuffled, policy), key=key
+    assert sorted(charges_of(world, policy, held), key=key) == sorted(
+        charges_of(shuffled, policy, shuffled_held), key=key
     )

@@ -56,6 +56,18 @@ def test_the_schema_for_editors_is_the_one_of_the_rules() -> None:
     ("rule", "told"),
     [
         (
+            "{name: a, take: quota, give: {team: x}}",
+            "take: quota is for those who hold the quota: give: owner",
+        ),
+        (
+            "{name: a, take: quota, share: {within: cluster, by: even}}",
+            "take: quota is for those who hold the quota: give: owner",
+        ),
+        (
+            "{name: a, take: quota, where: {workload: w}, give: owner}",
+            "where: workload matches nothing that take: quota takes",
+        ),
+        (
             "{name: a, take: idle, gve: {team: x}}",
             "line 1, rule 'a', gve: is no key of a rule",
         ),

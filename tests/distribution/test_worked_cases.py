@@ -5,6 +5,7 @@ from decimal import Decimal
 from orchestration.distribution.policy_file import built_in
 from tests.distribution.costs import (
     Cost,
+    Quota,
     by_team,
     charges_of,
     idle,
@@ -154,3 +155,67 @@ def test_an_overhead_is_spread_by_cost_before_any_rule() -> None:
         "c": Decimal("54.878049"),
     }
     assert sum(by_team(charges).values()) == 250
+
+
+def test_a_quota_is_charged_for_what_it_holds_back_of_idle_capacity() -> None:
+    # 32 vCPUs of quota, 8 of them used: 24 x 24 h = 576 of 1,152 idle vCPU-hours.
+    costs = [pod("a", 4), pod("b", 2), unused("b", 2), idle(10), idle(7, resource="memory")]
+    quotas = [
+        Quota("a", 576, 1152, labels={"team": "a"}),
+        Quota("c", 144, 1152, labels={"team": "c"}),
+    ]
+    rule = "- {name: quotas, take: quota, give: owner}\n"
+    charges = charges_of(costs, rule, quotas)
+    assert by_team(charges) == {
+        "a": Decimal(10),  # 4, and half of 12
+        "b": Decimal(2),
+        "c": Decimal("1.5"),  # an eighth of 12, and no pod
+        None: Decimal("11.5"),  # 3/8 of 12, and 7 of memory
+    }
+    held = [one for one in charges if one.rule == "quotas"]
+    assert {one.origin_detail for one in held} == {"vcpu/quota"}
+    assert {one.charge_type for one in held} == {"idle"}
+    assert {(one.namespace, one.workload) for one in held} == {("a", None), ("c", None)}
+    # Later rules have what no quota holds back.
+    rest_of_it = "- {name: idle, take: idle, share: {within: cluster, by: direct_cost}}"
+    both = charges_of(costs, rule + rest_of_it, quotas)
+    assert abs(by_team(both)["a"] - (10 + Decimal("11.5") * 4 / 6)) < 4 * UNIT
+    assert sum(one.amortized for one in both) == 25
+
+
+def test_quotas_above_what_is_idle_share_all_of_it() -> None:
+    quotas = [Quota("a", 300, 100), Quota("b", 100, 100)]
+    charges = charges_of([idle(8)], "- {name: quotas, take: quota, give: owner}", quotas)
+    assert {one.namespace: one.amortized for one in charges} == {
+        "a": Decimal(6),
+        "b": Decimal(2),
+    }
+
+
+def test_rules_for_one_namespace_each_come_in_any_order() -> None:
+    one, other = (
+        f"- {{name: {name}, take: quota, where: {{namespace: {name}}}, give: owner}}\n"
+        for name in "ab"
+    )
+    every = "- {name: others, take: quota, give: owner}\n"
+    quotas = [Quota(name, hours, 7) for name, hours in (("a", 1), ("b", 2), ("c", 3))]
+    found = [
+        {
+            charge.namespace: charge.amortized
+            for charge in charges_of([idle(1), idle(6)], rules, quotas)
+        }
+        for rules in (every, one + other + every, other + one + every)
+    ]
+    assert found[0] == found[1] == found[2]
+    assert sum(found[0].values()) == 7
+    assert found[0]["b"] == 2
+
+
+def test_an_idle_pool_that_an_earlier_rule_gave_away_is_no_quotas() -> None:
+    charges = charges_of(
+        [idle(8, node_pool="standby"), idle(4, node_pool="gpu")],
+        "- {name: standby, take: idle, where: {node_pool: standby}, give: {team: red}}\n"
+        "- {name: quotas, take: quota, give: owner}",
+        [Quota("a", 6, 12, labels={"team": "a"})],
+    )
+    assert by_team(charges) == {"red": Decimal(8), "a": Decimal(2), None: Decimal(2)}

@@ -22,6 +22,7 @@ Row = dict[str, Any]
 MAP_TYPES = {
     "labels": pa.map_(pa.string(), pa.string()),
     "accelerators_requested": pa.map_(pa.string(), pa.float64()),
+    "accelerators_hard": pa.map_(pa.string(), pa.float64()),
     "allocatable": pa.map_(pa.string(), pa.string()),
 }
 
@@ -85,6 +86,16 @@ class Inventory:
             "instance_type": "g5.xlarge",
         } | changes
 
+    def quota(self, **changes: Any) -> Row:
+        """A quota-hour of October with what a test changes of it."""
+        return {
+            "cluster_name": "prod",
+            "usage_hour": dt.datetime(2026, 10, 3, 5, tzinfo=dt.UTC),
+            "namespace": "training",
+            "vcpu_hard": 96.0,
+            "accelerators_hard": {"nvidia.com/gpu": 8.0},
+        } | changes
+
     def write(self, name: str, *rows: Row) -> Path:
         """Write a file of the inventory."""
         write_rows(self.root / name, list(rows))
@@ -109,7 +120,7 @@ class Inventory:
         """The bytes of the month's pods and nodes."""
         return {
             f"{table}/{file.name}": file.read_bytes()
-            for table in ("pod_hours", "node_hours")
+            for table in ("pod_hours", "node_hours", "quota_hours")
             for file in self.lake.files(f"raw/{table}", self.month)
         }
 

@@ -35,6 +35,7 @@ def test_folder_gives_inventory_files_at_any_depth_and_nothing_else(inventory):
         "a/2026/x.CSV",
         "a/node_hours.ndjson.gz",
         "node_hours/y.jsonl",
+        "quota_hours.csv",
         "_tmp/z.csv",
         ".hidden.csv",
         "README.md",
@@ -50,6 +51,7 @@ def test_folder_gives_inventory_files_at_any_depth_and_nothing_else(inventory):
         ("a/node_hours.ndjson.gz", "node_hours", "ndjson", True),
         ("b.parquet", "pod_hours", "parquet", False),
         ("node_hours/y.jsonl", "node_hours", "ndjson", False),
+        ("quota_hours.csv", "quota_hours", "csv", False),
     ]
 
 

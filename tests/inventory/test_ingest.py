@@ -16,12 +16,18 @@ import pytest
 from orchestration.inventory import ingest
 from orchestration.inventory.gaps import GAPS
 from orchestration.lake.errors import PodledgerError
-from orchestration.lake.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS
+from orchestration.lake.schemas import INVENTORY_GAPS, NODE_HOURS, POD_HOURS, QUOTA_HOURS
 from orchestration.lake.settings import PROJECT_DIR
 from tests.inventory.sources.container_insights.agent import at, export, moments
 from tests.inventory.sources.container_insights.agent import pod as pod_event
 
 FORMATS = ("a.parquet", "a.csv", "a.csv.gz", "a.ndjson", "a.ndjson.gz", "a.jsonl")
+
+TABLES = (
+    ("pod_hours", POD_HOURS),
+    ("node_hours", NODE_HOURS),
+    ("quota_hours", QUOTA_HOURS),
+)
 
 FULL = {
     "cluster_name": "prod",
@@ -77,6 +83,8 @@ def test_same_rows_give_same_bytes_in_any_format_order_and_number_of_files(inven
     nodes = [inventory.node(instance_id=name) for name in ("i-0a1", "i-0b2")]
     inventory.write("a.parquet", *rows)
     inventory.write("node_hours.csv", *nodes)
+    quotas = [inventory.quota(namespace=name) for name in ("training", "chat")]
+    inventory.write("quota_hours.parquet", *quotas)
     inventory.read()
     expected = inventory.content()
     for seed, name in enumerate(FORMATS):
@@ -85,16 +93,18 @@ def test_same_rows_give_same_bytes_in_any_format_order_and_number_of_files(inven
         inventory.write(name, *rows[:5])
         inventory.write(f"z/{name}", *rows[3:])
         inventory.write("node_hours.ndjson", *reversed(nodes))
+        inventory.write("quota_hours/a.csv", *reversed(quotas))
         assert inventory.read().repeated_rows == 2
         assert inventory.content() == expected
-    assert len(expected) == 3
+    assert len(expected) == 4
 
 
 def test_tables_of_the_lake_have_the_columns_of_the_schemas(inventory):
     inventory.write("a.csv", inventory.pod())
     inventory.write("node_hours.csv", inventory.node())
+    inventory.write("quota_hours.csv", inventory.quota())
     inventory.read()
-    for table, schema in (("pod_hours", POD_HOURS), ("node_hours", NODE_HOURS)):
+    for table, schema in TABLES:
         (file,) = inventory.lake.files(f"raw/{table}", inventory.month)
         assert file.name == "2026-10-03.parquet"
         assert pq.read_schema(file).equals(schema)
@@ -168,7 +178,7 @@ def test_month_without_pods_is_legal_and_leaves_one_empty_file(inventory, rows):
         names = ",".join(inventory.pod())
         (inventory.root / "a.csv").write_text(f"{names}\n")
     assert inventory.read().pod_hours == 0
-    for table, schema in (("pod_hours", POD_HOURS), ("node_hours", NODE_HOURS)):
+    for table, schema in TABLES:
         (file,) = inventory.lake.files(f"raw/{table}", inventory.month)
         assert pq.read_table(file).equals(schema.empty_table())
     assert inventory.told[-1].startswith("Warning: the inventory holds no pod of 2026-10")
@@ -205,6 +215,42 @@ def test_rows_that_contradict_each_other_stop_the_month(inventory, column, value
         f" and in two.ndjson of {inventory.root}, row 1 with different values of {column}."
         " Keep the right one of the two; rows that repeat word for word would count once."
     )
+
+
+def test_quotas_are_what_they_hold_and_nothing_where_they_hold_nothing(inventory):
+    inventory.write("a.csv", inventory.pod())
+    inventory.write(
+        "prod/quota_hours.ndjson",
+        inventory.quota(memory_hard_gib=0.5),
+        inventory.quota(
+            namespace="slices",
+            vcpu_hard=None,
+            accelerators_hard={"nvidia.com/mig-1g.5gb": 14, "vpc.amazonaws.com/efa": 4},
+        ),
+        inventory.quota(namespace="web", vcpu_hard=0, accelerators_hard={}),
+    )
+    assert inventory.read().quota_hours == 3
+    told = [
+        (row["namespace"], row["vcpu_hard"], row["memory_hard_gib"], row["devices_hard"])
+        for row in inventory.rows("quota_hours")
+    ]
+    assert told == [
+        ("slices", None, None, 2.0),
+        ("training", 96.0, 0.5, 8.0),
+        ("web", 0.0, None, None),
+    ]
+
+
+def test_two_sizes_of_one_quota_stop_the_month(inventory):
+    inventory.write("quota_hours_a.csv", inventory.quota(), inventory.quota())
+    inventory.write("quota_hours_b.csv", inventory.quota(vcpu_hard=64))
+    with pytest.raises(PodledgerError) as error:
+        inventory.read()
+    assert str(error.value).startswith(
+        "Two rows of quota_hours contradict each other: cluster_name prod, usage_hour"
+        " 2026-10-03 05:00:00, namespace training stands in quota_hours_a.csv of"
+    )
+    assert "with different values of vcpu_hard." in str(error.value)
 
 
 def test_names_may_hold_quotes_unicode_and_253_characters(inventory):

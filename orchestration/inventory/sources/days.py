@@ -6,6 +6,7 @@ reads the same files, whatever the server still knows. What the rows mean is the
 
     <landing>/<source id>/<YYYY-MM>/pod_hours/2026-10-01.parquet
                                     node_hours/2026-10-01.parquet
+                                    quota_hours/2026-10-01.parquet   where asked for
                                     days/2026-10-01.json     written last: the day stands
 """
 
@@ -28,7 +29,7 @@ from orchestration.inventory.gaps import Gap, gap_metadata, joined, read_gaps
 from orchestration.inventory.sources.interface import Kind, Progress, SourceFile
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
-from orchestration.lake.schemas import NODE_HOURS, POD_HOURS
+from orchestration.lake.schemas import NODE_HOURS, POD_HOURS, QUOTA_HOURS
 
 DAY_POD_HOURS = POD_HOURS
 """Rows of a day of pods; maps are JSON objects in text, as in the lake."""
@@ -36,12 +37,16 @@ DAY_POD_HOURS = POD_HOURS
 DAY_NODE_HOURS = NODE_HOURS.remove(NODE_HOURS.get_field_index("sharing_labels"))
 """Rows of a day of nodes; the ingest derives the rest."""
 
+DAY_QUOTA_HOURS = QUOTA_HOURS.remove(QUOTA_HOURS.get_field_index("devices_hard"))
+"""Rows of a day of quotas."""
+
 LAYOUT = 2
 """Raise it when rows of an older writer may not be read any more: days are asked again."""
 
 _SCHEMAS: dict[Kind, pa.Schema] = {
     "pod_hours": DAY_POD_HOURS,
     "node_hours": DAY_NODE_HOURS,
+    "quota_hours": DAY_QUOTA_HOURS,
 }
 
 
@@ -92,6 +97,7 @@ class DayFolder:
         gaps: Sequence[Gap] = (),
         *,
         is_complete: bool,
+        quota_hours: Iterable[pa.RecordBatch | pa.Table] | None = None,
     ) -> None:
         """Write a day, whole or not at all, in place of what was there.
 
@@ -102,12 +108,15 @@ class DayFolder:
             gaps: What the source does not know of the day.
             is_complete: Whether the day is over and its rows are final. An incomplete day
                 is read, and asked for again at the next fetch.
+            quota_hours: Rows of ``DAY_QUOTA_HOURS``; None if they were not asked for.
         """
         record = self._record(day)
         rows: dict[Kind, Iterable[pa.RecordBatch | pa.Table]] = {
             "pod_hours": pod_hours,
             "node_hours": node_hours,
         }
+        if quota_hours is not None:
+            rows["quota_hours"] = quota_hours
         partials: dict[Path, Path] = {}
         try:
             for kind, batches in rows.items():
@@ -132,7 +141,7 @@ class DayFolder:
 
     def files(self) -> list[SourceFile]:
         """The files of all days that stand, ordered by name."""
-        kinds: tuple[Kind, ...] = ("node_hours", "pod_hours")
+        kinds: tuple[Kind, ...] = ("node_hours", "pod_hours", "quota_hours")
         return [
             SourceFile(
                 source=self.uri,
@@ -145,6 +154,7 @@ class DayFolder:
             for kind in kinds
             for day in self.month.days
             if self._record(day).is_file()
+            and (kind != "quota_hours" or self._rows(kind, day).is_file())
         ]
 
     def told(self, progress: Progress) -> list[SourceFile]:

@@ -1,4 +1,4 @@
-"""The file source: a folder or an S3 prefix of pod-hour and node-hour files.
+"""The file source: a folder or an S3 prefix of pod-hour, node-hour and quota-hour files.
 
 Holds which files of a root count as inventory, and how S3 objects come to this machine.
 What stands in the files is the reader's business.
@@ -18,7 +18,12 @@ from urllib.parse import unquote, urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestration.inventory.sources.interface import FileFormat, Progress, SourceFile
+from orchestration.inventory.sources.interface import (
+    FileFormat,
+    Kind,
+    Progress,
+    SourceFile,
+)
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 
@@ -190,11 +195,12 @@ def _inventory_file(source: str, name: str, path: Path) -> SourceFile | None:
         return None
     if any(part.startswith((".", "_")) for part in parts):
         return None
-    is_nodes = any(part.startswith("node_hours") for part in parts)
+    others: tuple[Kind, ...] = ("node_hours", "quota_hours")
+    named = [kind for kind in others if any(part.startswith(kind) for part in parts)]
     return SourceFile(
         source=source,
         name=name,
-        kind="node_hours" if is_nodes else "pod_hours",
+        kind=named[0] if named else "pod_hours",
         file_format=file_format,
         is_gzipped=is_gzipped,
         path=path,

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from orchestration.lake.months import Month
 
-Kind = Literal["pod_hours", "node_hours"]
+Kind = Literal["pod_hours", "node_hours", "quota_hours"]
 FileFormat = Literal["parquet", "csv", "ndjson"]
 
 Progress = Callable[[str], object]
@@ -46,7 +46,7 @@ class SourceFile:
 
 
 class Source(Protocol):
-    """Where pod-hours and node-hours come from."""
+    """Where pod-hours, node-hours and quota-hours come from."""
 
     @property
     def uri(self) -> str:

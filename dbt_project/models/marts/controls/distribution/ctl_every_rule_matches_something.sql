@@ -7,6 +7,8 @@ rules as (
     select
         billing_month,
         rule,
+        max(case when key = 'to the namespaces that hold it' then 1 else 0 end)
+        = 1 as is_of_quotas,
         sum(cost_count) as cost_count
     from {{ source('distribution', 'charge_rules') }}
     group by billing_month, rule
@@ -28,7 +30,12 @@ final as (
             ', nothing matched: '
             || {{ list_text('rules.rule', 'rules.cost_count = 0') }},
             ''
-        ) as evidence
+        )
+        || case
+            when count(*) filter (where rules.cost_count = 0 and rules.is_of_quotas) > 0
+                then '; quotas come from sources that are asked for them (docs/sources.md)'
+            else ''
+        end as evidence
     from months
     left join rules on months.billing_month = rules.billing_month
     group by months.billing_month
