@@ -28,6 +28,9 @@ def collect(
     kubeconfig: Annotated[
         Path | None, typer.Option(metavar="FILE", help="By default as kubectl finds it.")
     ] = None,
+    quotas: Annotated[
+        bool, typer.Option("--quotas", help="Collect ResourceQuotas, too.")
+    ] = False,
 ) -> None:
     """Collect pod-hours from a cluster's API, an hour at a time, until stopped."""
     try:
@@ -44,4 +47,11 @@ def collect(
         moment = dt.datetime.now(dt.UTC)
         print(f"{moment:%Y-%m-%dT%H:%M:%SZ} {line}", file=sys.stderr, flush=True)
 
-    watch_and_write(cluster, to, context=context, kubeconfig=kubeconfig, progress=log)
+    watch_and_write(
+        cluster,
+        to,
+        context=context,
+        kubeconfig=kubeconfig,
+        quotas=quotas,
+        progress=log,
+    )

@@ -50,6 +50,9 @@ EVENTS_A_TURN = 10_000
 CORE_PATHS: dict[Kind, str] = {"pods": "/api/v1/pods", "nodes": "/api/v1/nodes"}
 """Lists that every API server has."""
 
+QUOTA_PATHS: dict[Kind, str] = {"resourcequotas": "/api/v1/resourcequotas"}
+"""The list that is watched on demand."""
+
 DEVICE_GROUP = "resource.k8s.io"
 DEVICE_KINDS: tuple[Kind, ...] = ("resourceslices", "resourceclaims")
 """Lists of dynamic resource allocation, where the API serves it."""
@@ -63,6 +66,7 @@ def collect(
     *,
     context: str | None = None,
     kubeconfig: Path | None = None,
+    quotas: bool = False,
     progress: Progress = print,
     stop: threading.Event | None = None,
     clock: Callable[[], float] = time.time,
@@ -78,13 +82,14 @@ def collect(
         context: Context of the kubeconfig. Without it and ``kubeconfig``, the service
             account of the pod that this runs in, if it runs in one.
         kubeconfig: A kubeconfig, instead of where ``kubectl`` looks.
+        quotas: Whether ResourceQuotas are watched and written, too.
         progress: Told each hour written, each gap, and each trouble.
         stop: Ends it. None: the signals SIGTERM and SIGINT do.
         clock: The present, seconds since 1970.
 
     Raises:
         PodledgerError: There is no API to be asked, the API does not let the collector see
-            pods or nodes, or ``to`` is no place to write to.
+            pods, nodes or quotas, or ``to`` is no place to write to.
     """
     if not cluster.strip():
         raise PodledgerError("The cluster has no name. Give the name that its rows carry.")
@@ -95,6 +100,8 @@ def collect(
     journal.save(history)
     with _stopped_by_signals() if stop is None else _same(stop) as stopping:
         paths = _paths(api, stopping, progress)
+        if quotas:
+            paths |= QUOTA_PATHS
         progress(f"Collecting {cluster} from {api.host} to {to}: {', '.join(paths)}")
         _Collector(cluster, store, journal, history, api, progress, clock).run(
             paths, stopping
@@ -201,7 +208,12 @@ class _Collector:
         if time.monotonic() < self._write_after:
             return
         for hour in self._history.due(int(self._clock()), kinds):
-            content = read_hour(self._history, self._cluster, hour)
+            content = read_hour(
+                self._history,
+                self._cluster,
+                hour,
+                with_quotas="resourcequotas" in kinds,
+            )
             try:
                 for name, data in hour_files(self._cluster, hour, content):
                     self._store.write(name, data)

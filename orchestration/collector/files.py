@@ -4,6 +4,7 @@ Holds their names, their bytes, and where their gaps are told:
 
     <root>/cluster=<name>/day=2026-10-01/pod_hours_2026-10-01T05.parquet
                                          node_hours_2026-10-01T05.parquet
+                                         quota_hours_2026-10-01T05.parquet if watched
 
 An hour without pods has a file without rows: the collector was there. Gaps are told in
 the Parquet metadata, as ``inventory/gaps.py`` says.
@@ -31,6 +32,8 @@ def hour_files(cluster: str, hour: int, content: Hour) -> Iterator[tuple[str, by
         "node_hours": content.node_hours,
         "pod_hours": content.pod_hours,
     }
+    if content.quota_hours is not None:
+        tables["quota_hours"] = content.quota_hours
     for kind, table in tables.items():
         yield file_name(cluster, kind, hour), _parquet(table, cluster, content.gaps)
 

@@ -28,10 +28,11 @@ from orchestration.collector.pods import (
     last_change,
     read_pod,
 )
-from orchestration.collector.quantities import HOUR, hour_of, utc
+from orchestration.collector.quantities import HOUR, Resources, hour_of, utc
+from orchestration.collector.quotas import QuotaState, read_quota
 from orchestration.inventory.gaps import Gap
 
-Kind = Literal["pods", "nodes", "resourceclaims", "resourceslices"]
+Kind = Literal["pods", "nodes", "resourceclaims", "resourceslices", "resourcequotas"]
 
 SETTLING_SECONDS = 120
 """An hour is written this long after its end: kubelets report ends late."""
@@ -146,6 +147,16 @@ class ClaimRecord:
 
 
 @dataclass
+class QuotaRecord:
+    """A quota: what it allows since when, in time order."""
+
+    uid: str
+    namespace: str
+    steps: list[tuple[int, Resources]]
+    ended_at: int | None = None
+
+
+@dataclass
 class Contact:
     """How far a kind is known: by the API's position, and by the clock."""
 
@@ -162,6 +173,7 @@ class History:
         nodes: By uid.
         claims: By uid.
         slices: Ids of devices by uid of the slice that has them.
+        quotas: By uid; empty where they are not watched.
         devices: By id; those that left their slice stay while a claim names them.
         contacts: How far each kind is known.
         gaps: Times of which something may be missing.
@@ -175,6 +187,7 @@ class History:
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     claims: dict[str, ClaimRecord] = field(default_factory=dict)
     slices: dict[str, list[str]] = field(default_factory=dict)
+    quotas: dict[str, QuotaRecord] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     contacts: dict[Kind, Contact] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
@@ -266,6 +279,8 @@ class History:
                 devices = read_slice(event.item)
                 self.slices[event.item["metadata"]["uid"]] = list(devices)
                 self.devices.update(devices)
+            case "resourcequotas":
+                self._quota_seen(read_quota(event.item), event.at)
 
     def _deleted(self, event: Deleted) -> None:
         uid = event.item["metadata"]["uid"]
@@ -302,6 +317,8 @@ class History:
                 return {uid for uid, claim in self.claims.items() if claim.steps[-1][1]}
             case "resourceslices":
                 return set(self.slices)
+            case "resourcequotas":
+                return {uid for uid, one in self.quotas.items() if one.ended_at is None}
 
     def _pod_seen(self, state: PodState, at: int) -> None:
         if state.node_name is None:
@@ -393,8 +410,23 @@ class History:
         claim.steps.append((since, allocations, consumers))
         self._touch(since)
 
+    def _quota_seen(self, state: QuotaState, at: int) -> None:
+        quota = self.quotas.get(state.uid)
+        if quota is None:
+            self.quotas[state.uid] = QuotaRecord(
+                state.uid, state.namespace, [(state.created_at, state.hard)]
+            )
+            self._touch(state.created_at)
+        elif quota.steps[-1][1] != state.hard:
+            since = at if state.changed_at is None else state.changed_at
+            since = max(since, quota.steps[-1][0])
+            if quota.steps[-1][0] == since:
+                quota.steps.pop()
+            quota.steps.append((since, state.hard))
+            self._touch(since)
+
     def _gone(self, kind: Kind, uid: str, at: int) -> None:
-        """End a node, a claim or a slice."""
+        """End a node, a claim, a slice or a quota."""
         if kind == "nodes" and uid in self.nodes:
             self.nodes[uid].ended_at = at
             self._touch(at)
@@ -402,6 +434,9 @@ class History:
             self._step(self.claims[uid], at, (), ())
         elif kind == "resourceslices":
             self.slices.pop(uid, None)
+        elif kind == "resourcequotas" and uid in self.quotas:
+            self.quotas[uid].ended_at = at
+            self._touch(at)
 
     def _measured(self, event: Measured) -> None:
         for pod in self.pods.values():
@@ -440,6 +475,13 @@ class History:
             for uid, claim in self.claims.items()
             if claim.steps[-1][1] or claim.steps[-1][0] > oldest
         }
+        self.quotas = {
+            uid: quota
+            for uid, quota in self.quotas.items()
+            if quota.ended_at is None or quota.ended_at > oldest
+        }
+        for quota in self.quotas.values():
+            quota.steps = _since(quota.steps, oldest)
         for pod in self.pods.values():
             pod.requests = _since(pod.requests, oldest)
             pod.usage = {hour: usage for hour, usage in pod.usage.items() if hour >= oldest}

@@ -17,9 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from orchestration.collector.history import ClaimRecord, History, NodeRecord, PodRecord
+from orchestration.collector.pods import BYTES_A_GIB
 from orchestration.collector.quantities import HOUR, Resources, utc
 from orchestration.inventory.gaps import Gap
-from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS
+from orchestration.inventory.sources.days import (
+    DAY_NODE_HOURS,
+    DAY_POD_HOURS,
+    DAY_QUOTA_HOURS,
+)
+from orchestration.kubernetes.quotas import BASIC
 from orchestration.kubernetes.workloads import Workload, topmost
 
 
@@ -32,12 +38,14 @@ class Hour:
         node_hours: Rows of ``DAY_NODE_HOURS``, by key.
         gaps: What the collector may have missed of it.
         without_node: ``namespace/name`` of pods whose node is unknown; they have no row.
+        quota_hours: Rows of ``DAY_QUOTA_HOURS``, by key; None if quotas are not watched.
     """
 
     pod_hours: pa.Table
     node_hours: pa.Table
     gaps: tuple[Gap, ...]
     without_node: tuple[str, ...]
+    quota_hours: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,16 @@ class _Instance:
     end: int | None
 
 
-def read_hour(history: History, cluster: str, hour: int) -> Hour:
+def read_hour(
+    history: History, cluster: str, hour: int, *, with_quotas: bool = False
+) -> Hour:
     """Work out the rows of an hour.
 
     Args:
         history: What is known.
         cluster: Name of the cluster, for the rows.
         hour: Its start, seconds since 1970.
+        with_quotas: Whether quotas are watched.
     """
     instances = _instances(history.nodes.values())
     shares = _Shares(history)
@@ -89,6 +100,7 @@ def read_hour(history: History, cluster: str, hour: int) -> Hour:
             )
         ),
         without_node=tuple(sorted(without_node)),
+        quota_hours=_quota_table(history, cluster, hour) if with_quotas else None,
     )
 
 
@@ -165,6 +177,49 @@ def _node_row(instance: _Instance, cluster: str, hour: int) -> dict[str, Any]:
         "labels": _json(state.labels),
         "allocatable": _json(state.allocatable),
     }
+
+
+def _quota_table(history: History, cluster: str, hour: int) -> pa.Table:
+    """What namespaces may request: by a quota's mean over the hour, the smallest."""
+    smallest: defaultdict[str, Resources] = defaultdict(dict)
+    for quota in history.quotas.values():
+        seconds: defaultdict[str, int] = defaultdict(int)
+        total: defaultdict[str, Fraction] = defaultdict(Fraction)
+        for (since, hard), until in zip(quota.steps, _ends(quota.steps), strict=True):
+            if quota.ended_at is not None:
+                until = _least(until, quota.ended_at)
+            start, end = _clip(since, until, hour)
+            if end <= start:
+                continue
+            for resource, size in hard.items():
+                seconds[resource] += end - start
+                total[resource] += size * (end - start)
+        here = smallest[quota.namespace]
+        for resource, summed in total.items():
+            mean = summed / seconds[resource]
+            here[resource] = min(mean, here.get(resource, mean))
+    return _table(
+        [
+            {
+                "cluster_name": cluster,
+                "usage_hour": utc(hour).replace(tzinfo=None),
+                "namespace": namespace,
+                "vcpu_hard": _float(hard.get("cpu")),
+                "memory_hard_gib": _float(hard.get("memory"), BYTES_A_GIB),
+                "accelerators_hard": _json(
+                    {name: float(one) for name, one in hard.items() if name not in BASIC}
+                ),
+            }
+            for namespace, hard in smallest.items()
+            if hard
+        ],
+        DAY_QUOTA_HOURS,
+        ("namespace",),
+    )
+
+
+def _float(number: Fraction | None, unit: int = 1) -> float | None:
+    return None if number is None else float(number / unit)
 
 
 def _instances(nodes: Iterable[NodeRecord]) -> defaultdict[str, list[_Instance]]:

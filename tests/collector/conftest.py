@@ -45,6 +45,7 @@ class Running:
     now: float = T0 + 60
     said: list[str] = field(default_factory=list)
     error: Exception | None = None
+    quotas: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -89,6 +90,9 @@ class Running:
     def nodes(self, hour: int = T0) -> list[dict[str, Any]]:
         return list(pq.read_table(self._open("node_hours", hour)).to_pylist())
 
+    def quotas_of(self, hour: int = T0) -> list[dict[str, Any]]:
+        return list(pq.read_table(self._open("quota_hours", hour)).to_pylist())
+
     def gaps(self, hour: int = T0) -> list[dict[str, str]]:
         metadata = pq.read_schema(self._open("pod_hours", hour)).metadata
         gaps: list[dict[str, str]] = json.loads(metadata[GAPS])
@@ -110,6 +114,7 @@ class Running:
                 self.to,
                 context="test",
                 kubeconfig=self.kubeconfig,
+                quotas=self.quotas,
                 progress=self.said.append,
                 stop=self._stop,
                 clock=lambda: self.now,

@@ -115,6 +115,31 @@ def node(
     }
 
 
+def quota(
+    name: str = "quota",
+    *,
+    namespace: str = "ml",
+    created: int = T0 - HOUR,
+    changed: int | None = None,
+    scopes: Sequence[str] = (),
+    **hard: str,
+) -> Json:
+    """``requests_cpu`` is ``requests.cpu``, and ``__`` a slash."""
+    meta: Json = {
+        "uid": f"uid-{namespace}-{name}",
+        "name": name,
+        "namespace": namespace,
+        "creationTimestamp": rfc3339(created),
+    }
+    if changed is not None:
+        meta["managedFields"] = [{"manager": "kubectl", "time": rfc3339(changed)}]
+    names = {key: key.replace("__", "/").replace("_", ".") for key in hard}
+    spec: Json = {"hard": {names[key]: value for key, value in hard.items()}}
+    if scopes:
+        spec["scopes"] = list(scopes)
+    return {"metadata": meta, "spec": spec, "status": {}}
+
+
 def owner(
     kind: str, name: str, api_version: str = "apps/v1", uid: str | None = None
 ) -> Json:

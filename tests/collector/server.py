@@ -21,6 +21,7 @@ PODS = "/api/v1/pods"
 NODES = "/api/v1/nodes"
 CLAIMS = "/apis/resource.k8s.io/v1/resourceclaims"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+QUOTAS = "/api/v1/resourcequotas"
 
 
 class Cluster:
@@ -43,7 +44,7 @@ class Cluster:
         self.version = 100
         self.compacted = 0
         self.objects: dict[str, dict[str, Json]] = {
-            path: {} for path in (PODS, NODES, CLAIMS, SLICES)
+            path: {} for path in (PODS, NODES, CLAIMS, SLICES, QUOTAS)
         }
         self.log: list[tuple[int, str, str, Json]] = []
         self.documents: dict[str, Json] = {}

@@ -33,8 +33,9 @@ from tests.collector.objects import (
     owned,
     owner,
     pod,
+    quota,
 )
-from tests.collector.server import CLAIMS, NODES, PODS, SLICES, Cluster
+from tests.collector.server import CLAIMS, NODES, PODS, QUOTAS, SLICES, Cluster
 
 
 def seconds(rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -612,3 +613,66 @@ def test_captured_pods_go_through_with_their_devices(
         "job-2-0-0": '{"nvidia.com/mig-1g.5gb":1.0}',
         "job-969475a25a51-0-0": '{"nvidia.com/mig-7g.40gb":1.0}',
     }
+
+
+# ---------------------------------------------------------------- quotas
+
+
+def test_quotas_are_watched_where_they_are_asked_for(
+    collector: Running, cluster: Cluster, tmp_path: Path
+) -> None:
+    collector.quotas = True
+    cluster.put(QUOTAS, quota(cpu="32", requests_memory="64Gi", limits_cpu="99"))
+    # Both bind: the smaller counts, resource by resource.
+    cluster.put(QUOTAS, quota("gpus", requests_cpu="16", requests_nvidia_com__gpu="8"))
+    cluster.put(QUOTAS, quota("spot", namespace="web", cpu="4", scopes=["BestEffort"]))
+    cluster.put(QUOTAS, quota("objects", namespace="web", pods="10"))
+    watching(collector)
+    collector.asked("watch", QUOTAS)
+    cluster.put(QUOTAS, quota("late", namespace="web", created=T0 + 1800, cpu="1500m"))
+    # Half an hour of 8 devices, half of 4.
+    smaller = quota(
+        "gpus", requests_cpu="16", requests_nvidia_com__gpu="4", changed=T0 + 1800
+    )
+    cluster.put(QUOTAS, smaller)
+    collector.pass_hour()
+    hour = T0 + HOUR
+    cluster.delete(QUOTAS, smaller)
+    collector.pass_hour(hour)
+    assert [
+        (
+            row["namespace"],
+            row["vcpu_hard"],
+            row["memory_hard_gib"],
+            row["accelerators_hard"],
+        )
+        for row in collector.quotas_of()
+    ] == [("ml", 16.0, 64.0, '{"nvidia.com/gpu":6.0}'), ("web", 1.5, None, "{}")]
+    collector.stop()
+    read = ingest_inventory(
+        [parse_source(collector.to)],
+        Month.parse("2026-10"),
+        Lake(tmp_path / "home"),
+        tmp_path / "scratch",
+    )
+    assert read.quota_hours >= 2
+
+
+def test_quotas_are_not_asked_for_by_default(collector: Running, cluster: Cluster) -> None:
+    cluster.put(QUOTAS, quota(cpu="32"))
+    watching(collector)
+    collector.pass_hour()
+    assert collector.cluster.requests["list", QUOTAS] == 0
+    assert list(Path(collector.to).rglob("quota_hours*")) == []
+
+
+def test_quotas_that_may_not_be_seen_stop_the_collector(
+    collector: Running, cluster: Cluster
+) -> None:
+    collector.quotas = True
+    cluster.forbidden.add(QUOTAS)
+    collector.start()
+    error = collector.join()
+    assert isinstance(error, PodledgerError)
+    assert "does not let the collector watch resourcequotas" in str(error)
+    assert "deploy/collector.yaml" in str(error)

@@ -9,7 +9,12 @@ import yaml
 from typer.testing import CliRunner
 
 from orchestration.cli.app import app
-from orchestration.collector.collect import CORE_PATHS, DEVICE_GROUP, DEVICE_KINDS
+from orchestration.collector.collect import (
+    CORE_PATHS,
+    DEVICE_GROUP,
+    DEVICE_KINDS,
+    QUOTA_PATHS,
+)
 from orchestration.collector.metrics import METRICS_PATH
 from orchestration.collector.stores import S3Store, open_store
 from orchestration.inventory.sources import parse_source
@@ -35,11 +40,12 @@ def verbs(manifest: dict[str, Any], group: str, resource: str) -> set[str]:
 
 
 def test_all_that_is_watched_may_be_listed_and_watched(manifest: dict[str, Any]) -> None:
+    core = [*CORE_PATHS.values(), *QUOTA_PATHS.values()]
     watched = [
-        *(("", path.rpartition("/")[2]) for path in CORE_PATHS.values()),
+        *(("", path.rpartition("/")[2]) for path in core),
         *((DEVICE_GROUP, kind) for kind in DEVICE_KINDS),
     ]
-    assert len(watched) == 4
+    assert len(watched) == 5
     for group, resource in watched:
         assert {"list", "watch"} <= verbs(manifest, group, resource), resource
 

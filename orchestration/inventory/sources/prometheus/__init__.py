@@ -116,6 +116,7 @@ class PrometheusSource:
             found.node_hours,
             found.gaps,
             is_complete=is_over and not is_silent,
+            quota_hours=found.quota_hours,
         )
         progress(
             f"{self.uri}: {day}: {found.pod_hour_count:,} pod-hours of"

@@ -18,11 +18,11 @@ STEP_SECONDS = 60
 
 _FORM = (
     "Write it as prometheus+http(s)://[user:password@]host[:port][/path]?cluster=NAME, with"
-    " any of &selector=MATCHERS, &token_file=PATH, &sigv4=REGION, &tenant=ID, &step=SECONDS"
-    " and &account=ID behind it."
+    " any of &selector=MATCHERS, &token_file=PATH, &sigv4=REGION, &tenant=ID,"
+    " &step=SECONDS, &account=ID and &quotas=true behind it."
 )
 _OPTIONS = frozenset(
-    {"cluster", "selector", "token_file", "sigv4", "tenant", "step", "account"}
+    {"cluster", "selector", "token_file", "sigv4", "tenant", "step", "account", "quotas"}
 )
 _AMAZON_HOST = re.compile(r"aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws|api)\.")
 
@@ -43,6 +43,7 @@ class Address:
         tenant: Value of ``X-Scope-OrgID``, as Mimir wants.
         step: Seconds between the instants at which presence is looked at.
         account: AWS account of the nodes, for the rows; the bill knows it otherwise.
+        quotas: Whether it is asked for ResourceQuotas, too.
     """
 
     uri: str
@@ -56,6 +57,7 @@ class Address:
     tenant: str | None = None
     step: int = STEP_SECONDS
     account: str | None = None
+    quotas: bool = False
 
     @classmethod
     def parse(cls, uri: str) -> Address:
@@ -84,6 +86,8 @@ class Address:
             problem = (
                 f"has the step {step!r}, which is not a number of seconds from 1 to 300"
             )
+        elif options.get("quotas", "false") not in ("true", "false"):
+            problem = f"has quotas={options['quotas']}, which is neither true nor false"
         if problem:
             raise PodledgerError(f"{shown} {problem}. {_FORM}")
         host = parts.netloc.rpartition("@")[2]
@@ -100,6 +104,7 @@ class Address:
             tenant=options.get("tenant"),
             step=int(step),
             account=options.get("account"),
+            quotas=options.get("quotas") == "true",
         )
 
 

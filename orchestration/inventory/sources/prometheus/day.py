@@ -15,7 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from orchestration.inventory.gaps import Gap, stretches
-from orchestration.inventory.sources.days import DAY_NODE_HOURS, DAY_POD_HOURS, day_start
+from orchestration.inventory.sources.days import (
+    DAY_NODE_HOURS,
+    DAY_POD_HOURS,
+    DAY_QUOTA_HOURS,
+    day_start,
+)
 from orchestration.inventory.sources.prometheus import queries
 from orchestration.inventory.sources.prometheus.address import Address
 from orchestration.inventory.sources.prometheus.client import Prober
@@ -39,6 +44,7 @@ from orchestration.inventory.sources.prometheus.pods import (
     find_requests,
     find_workloads,
 )
+from orchestration.inventory.sources.prometheus.quotas import Quotas, find_quotas
 from orchestration.inventory.sources.prometheus.usage import find_usage
 from orchestration.inventory.sources.prometheus.window import (
     DAY_SECONDS,
@@ -46,6 +52,7 @@ from orchestration.inventory.sources.prometheus.window import (
     Blank,
     day_window,
 )
+from orchestration.kubernetes.quotas import BASIC
 from orchestration.kubernetes.workloads import Workload
 from orchestration.lake.schemas import HOUR, STRING
 
@@ -65,6 +72,7 @@ class Day:
         pod_hour_count: Rows of pods.
         pod_count: Pods.
         node_count: Nodes.
+        quota_hours: Batches of rows of quotas; None if they were not asked for.
     """
 
     pod_hours: Iterator[pa.RecordBatch]
@@ -74,6 +82,7 @@ class Day:
     pod_hour_count: int
     pod_count: int
     node_count: int
+    quota_hours: Iterator[pa.RecordBatch] | None = None
 
 
 def gather_day(
@@ -99,7 +108,8 @@ def gather_day(
     gaps = _blank_gaps(blanks, midnight)
     end = window.first + window.count * HOUR_SECONDS
     if any(blank.start <= window.first and blank.end >= end for blank in blanks):
-        return Day(iter(()), iter(()), gaps, {}, 0, 0, 0)
+        no_quotas = iter(()) if address.quotas else None
+        return Day(iter(()), iter(()), gaps, {}, 0, 0, 0, no_quotas)
 
     when = f"on {day}"
     nodes = find_nodes(asker, address.uri, when)
@@ -115,6 +125,7 @@ def gather_day(
         queries.POD_LABELS, len(pods), lambda found: next(iter(pods.rows(found)), None)
     )
 
+    quotas = find_quotas(asker) if address.quotas else None
     effects = dict.fromkeys(pods.lacks, "times are exact to the scrape only")
     if len(labels[0]) == 1:
         effects["kube_pod_labels"] = "no pod has labels"
@@ -122,6 +133,8 @@ def gather_day(
         effects[queries.CPU] = "vCPU use is not measured"
     if not np.isfinite(usage.memory_gib).any():
         effects[queries.MEMORY] = "memory use is not measured"
+    if quotas == {}:
+        effects[queries.QUOTAS.metric] = "no quotas are known"
     hints = {
         metric: f"no label or sample of {metric} {when}: {effect}."
         f" {queries.HOW_TO_SWITCH_ON[metric]} to have it."
@@ -170,6 +183,9 @@ def gather_day(
         pod_hour_count=int((seconds[is_placed][:, first : first + 24] > 0).sum()),
         pod_count=int((seconds[is_placed][:, first : first + 24] > 0).any(axis=1).sum()),
         node_count=len(nodes.name),
+        quota_hours=None
+        if quotas is None
+        else _quota_batches(asker, quotas, address, hours),
     )
 
 
@@ -273,6 +289,41 @@ def _node_batches(
             ],
         }
         yield _batch(columns, DAY_NODE_HOURS)
+
+
+def _quota_batches(
+    asker: Asker, quotas: Quotas, address: Address, hours: range
+) -> Iterator[pa.RecordBatch]:
+    for hour in hours:
+        names = [
+            name
+            for name in sorted(quotas)
+            if any(np.isfinite(values[hour]) for values in quotas[name].values())
+        ]
+        if not names:
+            continue
+        vcpu, memory = (
+            np.array([_at(quotas[name].get(resource), hour) for name in names])
+            for resource in BASIC
+        )
+        columns = {
+            "cluster_name": [address.cluster] * len(names),
+            "usage_hour": _hour(asker.window.starts[hour], len(names)),
+            "namespace": names,
+            "vcpu_hard": _nullable(vcpu),
+            "memory_hard_gib": _nullable(memory),
+            "accelerators_hard": [
+                _json(
+                    {
+                        resource: _number(values[hour])
+                        for resource, values in quotas[name].items()
+                        if resource not in BASIC and np.isfinite(values[hour])
+                    }
+                )
+                for name in names
+            ],
+        }
+        yield _batch(columns, DAY_QUOTA_HOURS)
 
 
 def _blank_gaps(blanks: Sequence[Blank], midnight: int) -> list[Gap]:

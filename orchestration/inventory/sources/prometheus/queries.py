@@ -217,6 +217,14 @@ FRACTIONS = _gauge(
 )
 """Told where kube-state-metrics runs with ``--metric-annotations-allowlist``."""
 
+QUOTAS = _gauge(
+    "kube_resourcequota",
+    'type="hard", resource=~"cpu|memory|requests[.].*", ',
+    "namespace, exported_namespace, resourcequota, resource",
+    "avg",
+)
+"""Asked for where the source says ``quotas=true``."""
+
 HOW_TO_SWITCH_ON = {
     "kube_pod_info": "Run kube-state-metrics v2 and let Prometheus scrape it",
     "kube_node_info": "Let kube-state-metrics collect nodes (--resources=...,nodes,...) and"
@@ -229,6 +237,9 @@ HOW_TO_SWITCH_ON = {
     " --metric-labels-allowlist=pods=[*],nodes=[*]",
     "kube_node_labels": "Start kube-state-metrics with"
     " --metric-labels-allowlist=pods=[*],nodes=[*]",
+    "kube_resourcequota": "Let kube-state-metrics collect quotas"
+    " (--resources=...,resourcequotas,...) if the cluster has any,"
+    " or take &quotas=true off PODLEDGER_PODS",
     CPU: "Let Prometheus scrape the kubelets' /metrics/cadvisor",
     MEMORY: "Let Prometheus scrape the kubelets' /metrics/cadvisor",
 }
