@@ -16,18 +16,21 @@ import pytest
 from orchestration.cli.runner import close_month
 from orchestration.close.publish import Publication
 from orchestration.distribution.policy_file import read_policy
+from orchestration.explain.explain import Question
+from orchestration.explain.figure import Reach
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import BASES
 from orchestration.lake.settings import Settings
 from orchestration.ledger.provenance import fingerprint_of
 from tests.distribution.costs import Quota
 from tests.distribution.definition import meaning
+from tests.explain.following import ask, figures, require_sums
 from tests.test_close_of_policy import published, undistributed
 from tests.worlds import World, a_pod_hour, an_instance_hour, write_cur2, write_pods
 
 OCTOBER = Month(2026, 10)
 DAY = dt.date(2026, 10, 7)
-NODE, EMPTY, GPUS = (f"i-{n:017x}" for n in (1, 2, 3))
+NODE, GPUS = (f"i-{n:017x}" for n in (1, 2))
 
 POLICY = """\
 - {name: GPUs that quotas hold, take: quota, where: {resource: accelerator}, give: owner}
@@ -186,17 +189,18 @@ def test_who_holds_a_quota_is_charged_for_its_part_of_what_is_idle(
             Fraction(0),
         )
 
-    by_rule = defaultdict(Decimal)
+    by_rule: dict[Any, Decimal] = defaultdict(Decimal)
     for row in published(publication):
-        by_rule[row["rule"], row["namespace"], row["origin_detail"]] += row["amortized_usd"]
-    for (rule, namespace, detail), part in {
-        ("GPUs that quotas hold", "blue", "accelerator/quota"): Fraction(9, 42),
-        ("what quotas hold", "red", "vcpu/quota"): Fraction(5, 69),
-        ("what quotas hold", "green", "vcpu/quota"): Fraction(7, 69),
-        ("what quotas hold", "green", "memory/quota"): Fraction(1),
+        resource = (row["origin_detail"] or "").partition("/")[0]
+        by_rule[row["rule"], row["namespace"], resource] += row["amortized_usd"]
+    for (rule, namespace, resource), part in {
+        ("GPUs that quotas hold", "blue", "accelerator"): Fraction(9, 42),
+        ("what quotas hold", "red", "vcpu"): Fraction(5, 69),
+        ("what quotas hold", "green", "vcpu"): Fraction(7, 69),
+        ("what quotas hold", "green", "memory"): Fraction(1),
     }.items():
-        usd = Fraction(by_rule[rule, namespace, detail])
-        assert abs(usd - part * idle(detail.partition("/")[0])) < Fraction(1, 10**8)
+        usd = Fraction(by_rule[rule, namespace, resource])
+        assert abs(usd - part * idle(resource)) < Fraction(1, 10**8)
     controls = duckdb.sql(
         f"select control from '{publication.path}/controls.parquet'"
         " where not is_passed and severity = 'error'"
@@ -226,3 +230,13 @@ def test_without_quotas_the_rules_match_nothing_and_that_is_told(
     assert evidence.startswith("3 rules, nothing matched: GPUs that quotas hold,")
     assert evidence.endswith("sources that are asked for them (docs/sources.md)")
     assert {row["rule"] for row in published(publication)} == {None, "the rest"}
+
+
+def test_what_a_quota_is_charged_is_followed_to_the_bill(
+    held: tuple[Settings, Publication],
+) -> None:
+    explained = ask(held[0], OCTOBER, Question(namespace=("prod", "green")), Reach())
+    assert explained.figure.usd > 0
+    require_sums(explained.as_json()["figure"])
+    nodes = {one["name"] for one in figures(explained.as_json()["figure"], "node")}
+    assert nodes == {NODE, GPUS}

@@ -98,7 +98,7 @@ _DETAIL: Mapping[str, str] = {
     "unused": "resource",
     "unallocated": "resource || '/' || reason",
     "idle": "case when origin = 'unused' then resource else resource || '/' || reason end",
-    "quota": "resource || '/quota'",
+    "quota": "case when origin = 'unused' then resource else resource || '/' || reason end",
     "remainder": "category",
 }
 """What ``origin_detail`` says of what a rule took."""
@@ -281,9 +281,7 @@ parts as (
 select cost_id, holder, holder_labels, {units}
 from parts
 where holder is not null"""
-    known = dict.fromkeys(
-        (*WHOM[:4], "usage_date", "origin", "resource", "part", "node_pool")
-    )
+    known = dict.fromkeys((*WHOM[:4], "usage_date", "origin", "resource", "reason", "part"))
     conditions = "\n    and ".join(_in_force(rule, month_start, namespace="holder"))
     yield f"""\
 create or replace temp table taken as

@@ -154,6 +154,7 @@ def ingest_inventory(
                 kind: _write_days(CONTRACTS[kind], spool, month, files, folders[kind])
                 for kind, spool in spools.items()
             }
+            unknown = _unknown_quotas(folders["quota_hours"])
             write_table(
                 _file_table(files, reads),
                 folders["inventory_files"] / "inventory_files.parquet",
@@ -164,6 +165,11 @@ def ingest_inventory(
         # Quotas are an option: a month without any is told nothing of them.
         if result.rows or kind != "quota_hours":
             progress(f"raw/{kind}: {result.rows:,} rows")
+    if unknown:
+        progress(
+            "Warning: how many devices these quotas are only a node could tell, so they are"
+            f" left out: {', '.join(unknown[:3])}"
+        )
     inventory = InventoryRead(
         pod_hours=written["pod_hours"].rows,
         node_hours=written["node_hours"].rows,
@@ -292,12 +298,26 @@ def _sharing_labels(
 
 
 def _devices_hard(accelerators: pa.DictionaryArray) -> pa.DoubleArray:
-    """Each quota on accelerators in physical devices; null where it has none."""
+    """Each quota on accelerators in physical devices; null without, or if unknown."""
     counted = [
-        devices(json.loads(text), NodeProfile()).devices if text != EMPTY_MAP else None
+        devices(json.loads(text), NodeProfile())
         for text in accelerators.dictionary.to_pylist()
     ]
-    return pa.array(counted, pa.float64()).take(accelerators.indices)
+    known = [
+        one.devices if one.is_recognized and text != EMPTY_MAP else None
+        for one, text in zip(counted, accelerators.dictionary.to_pylist(), strict=True)
+    ]
+    return pa.array(known, pa.float64()).take(accelerators.indices)
+
+
+def _unknown_quotas(folder: Path) -> list[str]:
+    """Quotas on accelerators that only the node could tell the devices of."""
+    texts: set[str] = set()
+    for path in sorted(folder.iterdir()):
+        table = pq.read_table(path, columns=["accelerators_hard", "devices_hard"])
+        unknown = table.filter(table["devices_hard"].is_null())["accelerators_hard"]
+        texts.update(pc.unique(unknown).to_pylist())
+    return sorted(texts - {EMPTY_MAP})
 
 
 def _file_table(files: Sequence[SourceFile], reads: Sequence[_FileRead]) -> pa.Table:

@@ -173,7 +173,8 @@ def test_a_quota_is_charged_for_what_it_holds_back_of_idle_capacity() -> None:
         None: Decimal("11.5"),  # 3/8 of 12, and 7 of memory
     }
     held = [one for one in charges if one.rule == "quotas"]
-    assert {one.origin_detail for one in held} == {"vcpu/quota"}
+    # Where it came from is told as of other idle cost.
+    assert {one.origin_detail for one in held} == {"vcpu", "vcpu/unclaimed"}
     assert {one.charge_type for one in held} == {"idle"}
     assert {(one.namespace, one.workload) for one in held} == {("a", None), ("c", None)}
     # Later rules have what no quota holds back.

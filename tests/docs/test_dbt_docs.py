@@ -22,6 +22,7 @@ TABLES = {
     "bill_files": schemas.BILL_FILES,
     "pod_hours": schemas.POD_HOURS,
     "node_hours": schemas.NODE_HOURS,
+    "quota_hours": schemas.QUOTA_HOURS,
     "capacity_reservations": schemas.CAPACITY_RESERVATIONS,
     "dedicated_hosts": schemas.DEDICATED_HOSTS,
     "capacity_block_fees": schemas.CAPACITY_BLOCK_FEES,

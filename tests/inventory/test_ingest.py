@@ -228,17 +228,25 @@ def test_quotas_are_what_they_hold_and_nothing_where_they_hold_nothing(inventory
             accelerators_hard={"nvidia.com/mig-1g.5gb": 14, "vpc.amazonaws.com/efa": 4},
         ),
         inventory.quota(namespace="web", vcpu_hard=0, accelerators_hard={}),
+        inventory.quota(
+            namespace="cores", accelerators_hard={"aws.amazon.com/neuroncore": 4}
+        ),
     )
-    assert inventory.read().quota_hours == 3
+    assert inventory.read().quota_hours == 4
     told = [
         (row["namespace"], row["vcpu_hard"], row["memory_hard_gib"], row["devices_hard"])
         for row in inventory.rows("quota_hours")
     ]
     assert told == [
+        ("cores", 96.0, None, None),
         ("slices", None, None, 2.0),
         ("training", 96.0, 0.5, 8.0),
         ("web", 0.0, None, None),
     ]
+    assert inventory.told[-1] == (
+        "Warning: how many devices these quotas are only a node could tell, so they are"
+        ' left out: {"aws.amazon.com/neuroncore":4}'
+    )
 
 
 def test_two_sizes_of_one_quota_stop_the_month(inventory):

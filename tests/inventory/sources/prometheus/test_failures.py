@@ -219,6 +219,7 @@ def test_amazon_managed_prometheus_gets_signed_requests(
         ("prometheus+http://a:pw@h:1?cluster=x&colour=red", "'colour', which is none"),
         ("prometheus+http://?cluster=x", "is not an address"),
         ("prometheus+http://h?cluster=x&step=0", "from 1 to 300"),
+        ("prometheus+http://h?cluster=x&quotas=yes", "quotas=yes, which is neither true"),
     ],
 )
 def test_an_address_that_cannot_be_read_says_why_and_hides_the_password(
@@ -306,6 +307,7 @@ def test_what_can_be_done_without_is_told_once_with_how_to_have_it(
         "kube_pod_labels",
         "kube_pod_status_scheduled_time",
         "kube_pod_status_phase",
+        "kube_resourcequota",
     )
 
     def lacks(form: Form) -> Answer:
@@ -315,7 +317,8 @@ def test_what_can_be_done_without_is_told_once_with_how_to_have_it(
 
     told: list[str] = []
     with serving(lacks) as address:
-        source = PrometheusSource.from_uri(f"prometheus+http://{address}?cluster=prod")
+        uri = f"prometheus+http://{address}?cluster=prod&quotas=true"
+        source = PrometheusSource.from_uri(uri)
         assert source.fetch(MONTH, tmp_path, told.append)
     for metric in lacking:
         assert len([line for line in told if f"sample of {metric} " in line]) == 1, metric

@@ -318,3 +318,27 @@ def test_other_pieces_of_time_give_the_same_rows(
     files = source.fetch(MONTH, tmp_path, told.append)
     assert rows(files, "pod_hours", "pod_uid") == fetched.pods
     assert queries_of_the_first_day(told) > 1.5 * queries_of_the_first_day(fetched.told)
+
+
+def test_quotas_come_where_they_are_asked_for(
+    fetched: Fetched, world_server: str, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    uri = f"prometheus+http://{world_server}?cluster=prod&quotas=true"
+    source = PrometheusSource.from_uri(uri)
+    files = source.fetch(MONTH, tmp_path / "landing" / "inventory", told.append)
+    assert rows(files, "pod_hours", "pod_uid") == fetched.pods
+    found = rows(files, "quota_hours", "namespace")
+    assert {namespace for namespace, _ in found} == {"ml"}
+    for hour, gpus in ((8, 8), (11, 4)):
+        row = found["ml", hour]
+        assert (row["cluster_name"], row["vcpu_hard"]) == ("prod", 24.5)
+        assert row["memory_hard_gib"] == 64
+        assert json.loads(row["accelerators_hard"]) == {"nvidia.com/gpu": gpus}
+    assert queries_of_the_first_day(told) == queries_of_the_first_day(fetched.told) + 1
+    read = ingest_inventory([source], MONTH, Lake(tmp_path), tmp_path / "scratch")
+    assert read.quota_hours == len(found)
+    # Once they are complete, the server is not asked again.
+    again: list[str] = []
+    assert source.fetch(MONTH, tmp_path / "landing" / "inventory", again.append) == files
+    assert not [line for line in again if "queries" in line]

@@ -312,6 +312,7 @@ def kube_lines(moment: int) -> Iterator[str]:
         labels = {"namespace": "shop", label: name, "owner_is_controller": "true"}
         owners = {"owner_kind": owner[0], "owner_name": owner[1]}
         yield line(f"kube_{kind}_owner", labels | owners, 1, moment)
+    yield from quota_lines(moment)
     for pod in PODS:
         if pod.scheduled <= moment < pod.gone:
             yield from pod_lines(pod, moment)
@@ -320,6 +321,19 @@ def kube_lines(moment: int) -> Iterator[str]:
             BY_NAME[holder].scheduled <= moment < BY_NAME[holder].gone for holder in holders
         ):
             yield from claim_lines(claim, devices, holders, moment)
+
+
+def quota_lines(moment: int) -> Iterator[str]:
+    """Two quotas of one namespace, of which the smaller binds; one of them shrinks."""
+    gpus = 8 if moment < at(10) else 4
+    for quota, hard in {
+        "all": {"requests.cpu": 32, "memory": 64 * 2**30, "limits.cpu": 99, "pods": 9},
+        "gpus": {"cpu": 24.5, "requests.nvidia.com/gpu": gpus},
+    }.items():
+        for resource, value in hard.items():
+            labels = {"namespace": "ml", "resourcequota": quota, "resource": resource}
+            yield line("kube_resourcequota", labels | {"type": "hard"}, value, moment)
+            yield line("kube_resourcequota", labels | {"type": "used"}, 1, moment)
 
 
 def claim_lines(
