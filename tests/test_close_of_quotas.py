@@ -238,5 +238,5 @@ def test_what_a_quota_is_charged_is_followed_to_the_bill(
     explained = ask(held[0], OCTOBER, Question(namespace=("prod", "green")), Reach())
     assert explained.figure.usd > 0
     require_sums(explained.as_json()["figure"])
-    nodes = {one["name"] for one in figures(explained.as_json()["figure"], "node")}
+    nodes = {one.name for one in figures(explained.figure) if one.kind == "node"}
     assert nodes == {NODE, GPUS}
