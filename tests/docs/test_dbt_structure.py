@@ -41,6 +41,8 @@ WITHOUT_KEY = {
     "stg_cur__dedicated_hosts": "a few rows, written whole by Python",
     "stg_k8s__inventory_gaps": "gaps may overlap; int_node_hours__unwatched counts hours",
     "stg_k8s__pod_hours": "no_pod_hour_is_counted_twice is a control",
+    "stg_k8s__quota_hours": "Python refuses two rows of one namespace and hour",
+    "int_quotas__held": "grouped by its key; a test would read pods where nobody asks",
     "stg_org__ownership": "Python refuses a file with two entries that disagree",
     "stg_org__policy": "one row a month, written whole by Python",
     "int_bill_lines__costed": "bill lines have no key",
