@@ -256,7 +256,7 @@ def test_two_sizes_of_one_quota_stop_the_month(inventory):
         inventory.read()
     assert str(error.value).startswith(
         "Two rows of quota_hours contradict each other: cluster_name prod, usage_hour"
-        " 2026-10-03 05:00:00, namespace training stands in quota_hours_a.csv of"
+        " 2026-10-03 05:00:00, namespace training is in quota_hours_a.csv of"
     )
     assert "with different values of vcpu_hard." in str(error.value)
 
