@@ -15,6 +15,7 @@ import dagster as dg
 from orchestration.automation.jobs import daily_refresh, monthly_close
 from orchestration.bill.arrivals import Cursor, Look, look
 from orchestration.bill.exports import Manifest, find_manifests
+from orchestration.close.signing import RESTATE_TAG
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.months import Month
 from orchestration.lake.settings import Settings
@@ -63,7 +64,10 @@ def _result(found: Look, open_month: Month) -> dg.SensorResult:
             run_key=request.run_key,
             partition_key=request.month.key,
             job_name=(monthly_close if request.month < open_month else daily_refresh).name,
-            tags={DELIVERY_TAG: "; ".join(request.deliveries)},
+            tags={
+                DELIVERY_TAG: "; ".join(request.deliveries),
+                RESTATE_TAG: f"new delivery: {'; '.join(request.deliveries)}",
+            },
         )
         for request in found.requests
     ]

@@ -14,10 +14,12 @@ from orchestration.cli.console import refuse
 from orchestration.cli.diff import diff
 from orchestration.cli.doctor import doctor
 from orchestration.cli.explain import explain
+from orchestration.cli.months import months
 from orchestration.cli.policy import policy
 from orchestration.cli.reservations import reservations
 from orchestration.cli.sample import sample
 from orchestration.cli.summary import summary
+from orchestration.cli.verify import verify
 from orchestration.lake.errors import PodledgerError
 
 _REVISIONS = "data/published/billing_month=2026-10/revision="
@@ -32,7 +34,9 @@ for command, example in (
     (close, "close 2026-10"),
     (summary, "summary 2026-10 --revision 1 --json"),
     (explain, "explain 2026-10 --team research"),
+    (months, "months 2026-10"),
     (diff, f"diff {_REVISIONS}001 {_REVISIONS}002"),
+    (verify, "verify 2026-10"),
     (sample, "sample --out /tmp/podledger"),
     (collect, "collect --cluster prod --to s3://bucket/pods"),
     (doctor, "doctor --month 2026-10"),

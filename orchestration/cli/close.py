@@ -25,6 +25,12 @@ def close(
         int | None,
         typer.Option(metavar="1|2|3", help="Version of the split, over PODLEDGER_METHOD."),
     ] = None,
+    restate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON", help="Why a month that is final is closed with other figures."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Close a month: read, split, check, publish. Exit code 0 only if published."""
@@ -37,7 +43,7 @@ def close(
         from orchestration.close.summary import summarize
         from orchestration.ledger.book import find_revision, latest
 
-        publication = close_month(when, settings, progress, run_id=run_id)
+        publication = close_month(when, settings, progress, run_id=run_id, restate=restate)
         progress("Reading the published files back")
         summary = summarize(
             find_revision(settings.published, when, publication.revision, settings.remote),

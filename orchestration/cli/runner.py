@@ -18,6 +18,7 @@ import dagster as dg
 from orchestration.automation.failures import why
 from orchestration.close.presence import Presence
 from orchestration.close.publish import Publication
+from orchestration.close.signing import signing_tags
 from orchestration.close.turns import tags_of, taking_turns
 from orchestration.definitions import defs
 from orchestration.engines.instance import open_instance
@@ -40,6 +41,7 @@ def close_month(
     progress: Callable[[str], None],
     instance: dg.DagsterInstance | None = None,
     run_id: str | None = None,
+    restate: str | None = None,
 ) -> Publication:
     """Close one month and return what was published.
 
@@ -51,6 +53,7 @@ def close_month(
         progress: Called with one line whenever a step starts or has something to say.
         instance: Where the run is recorded; by default, the deployment's own.
         run_id: A UUID for the run; by default, a new one.
+        restate: Why a month that is final may change.
 
     Raises:
         PodledgerError: The month has not begun, a step or a control failed, or another run
@@ -72,7 +75,7 @@ def close_month(
             resources={"settings": settings},
             run_config=_SILENT,
             run_id=run_id,
-            tags=tags_of(settings),
+            tags={**tags_of(settings), **signing_tags(restate)},
             raise_on_error=False,
         )
     if not result.success:

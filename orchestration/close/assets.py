@@ -5,6 +5,7 @@ revision is decided by ``publish.py``.
 See https://docs.dagster.io/guides/build/assets/defining-assets
 """
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from orchestration.close import glance
 from orchestration.close.overview import read_overview
 from orchestration.close.publish import publish
+from orchestration.close.signing import signature_of
 from orchestration.engines.dbt.build import build_models
 from orchestration.engines.dbt.project import manifest_path
 from orchestration.engines.dbt.translator import Translator
@@ -21,6 +23,7 @@ from orchestration.engines.instance import WAREHOUSE_POOL
 from orchestration.engines.metadata import table
 from orchestration.engines.partitions import billing_months, month_of, one_month_a_run
 from orchestration.lake.settings import Settings
+from orchestration.ledger.status import status_of
 
 MARTS = [
     dg.AssetKey(name)
@@ -88,10 +91,14 @@ def published_month(
 ) -> dg.MaterializeResult[None]:
     """Publish what passed its controls, or say that nothing changed."""
     month = month_of(context)
-    publication = publish(settings, month, progress=context.log.info)
+    signature = signature_of(context.run.tags, context.run.run_id)
+    publication = publish(settings, month, progress=context.log.info, signature=signature)
     manifest = publication.manifest
+    status = status_of(manifest, dt.datetime.now(dt.UTC))
     return dg.MaterializeResult(
         metadata={
+            "status": status.name,
+            **({"because": "; ".join(status.reasons)} if status.reasons else {}),
             **glance.of_published(read_overview(settings.warehouse, month)),
             "dagster/row_count": manifest.row_counts["scad"],
             "dagster/uri": publication.address,
@@ -108,4 +115,5 @@ def published_month(
             ),
         },
         data_version=dg.DataVersion(manifest.fingerprint),
+        tags={"podledger/status": status.name},
     )

@@ -1,35 +1,36 @@
 """Publishing a month: what passed its controls becomes one more immutable revision.
 
-Holds the order of events and the last looks before the rename: that the marts belong to
-the lake as it is now, that the law of the month holds, and that the written files carry
-the totals. Folders and renames are in ``ledger/book.py``, files in ``export.py``.
+Holds the order of events. The last looks before the rename are in ``gate.py``, folders and
+renames in ``ledger/book.py``, files in ``export.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from orchestration.close.bases import (
-    Laws,
-    as_law,
-    read_missing_bases,
-    sum_laws,
-    sum_totals,
+from orchestration.close.bases import read_missing_bases, sum_laws
+from orchestration.close.controls import Control, read_controls, require_all_passed
+from orchestration.close.export import EXPORTERS, Exporter, Source
+from orchestration.close.finality import read_facts, warnings_of
+from orchestration.close.gate import (
+    lake_files,
+    read_laws,
+    require_nulls,
+    require_this_bill,
+    require_this_method,
+    require_totals,
 )
-from orchestration.close.controls import read_controls, require_all_passed
-from orchestration.close.export import EXPORTERS, Exporter, Source, Tally
-from orchestration.engines.warehouse import open_warehouse, parquet
+from orchestration.engines.warehouse import open_warehouse
 from orchestration.lake.errors import PodledgerError
-from orchestration.lake.figures import exact
 from orchestration.lake.inputs import name_of_root
 from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
-from orchestration.lake.schemas import BASES
 from orchestration.lake.settings import Settings
 from orchestration.ledger.book import (
     Revision,
@@ -42,27 +43,25 @@ from orchestration.ledger.book import (
     workspace,
 )
 from orchestration.ledger.diff import compare_with_unpublished
-from orchestration.ledger.manifest import Manifest, MissingBasis
+from orchestration.ledger.journal import Signature, add_entry
+from orchestration.ledger.manifest import Manifest
 from orchestration.ledger.provenance import (
     Provenance,
     code_version,
     fingerprint_of,
     read_provenance,
+    what_differs,
 )
 from orchestration.ledger.reproductions import note_reproduction, reproductions
-from orchestration.ledger.tables import (
-    BASIS_COLUMNS,
-    CHARGEBACK,
-    CHARGES,
-    REMAINDER,
-    SCAD,
-    SCAD_SPLIT_COLUMNS,
-    SCAD_UNUSED_COLUMNS,
-    UNALLOCATED,
-)
+from orchestration.ledger.status import decide, is_settled
 
 _NO_SPACE_OR_MEMORY = (OSError, duckdb.IOException, duckdb.OutOfMemoryException)
 _NO_SUCH_MART = (duckdb.CatalogException, duckdb.BinderException)
+
+UNSIGNED = Signature("podledger")
+"""Of those who publish without a run, as tests do."""
+
+_KILLED = Signature("unknown: the run ended before it wrote this entry")
 
 
 @dataclass(frozen=True)
@@ -111,11 +110,24 @@ class Publication:
         )
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a revision is about to be made of, for whom, and why."""
+
+    settings: Settings
+    month: Month
+    made_from: Provenance
+    controls: Sequence[Control]
+    signature: Signature
+    progress: Callable[[str], None]
+
+
 def publish(
     settings: Settings,
     month: Month,
     progress: Callable[[str], None],
     exporters: Sequence[Exporter] = EXPORTERS,
+    signature: Signature = UNSIGNED,
 ) -> Publication:
     """Publish the month as it stands in lake and warehouse, if every control lets it.
 
@@ -124,13 +136,16 @@ def publish(
         month: The month.
         progress: Called with one line for work that takes a while.
         exporters: The parts of a revision, in the order in which they are written.
+        signature: Who publishes, and why a month that is final changes.
 
     Raises:
         PodledgerError: A blocking control failed or did not run, marts and lake do not
-            belong together, the law of the month is broken, or a file cannot be written.
-            Nothing was published, and earlier revisions are untouched.
+            belong together, the law of the month is broken, the month is final and nobody
+            gave a reason to change it, or a file cannot be written. Nothing was published,
+            and earlier revisions are untouched.
     """
-    require_all_passed(read_controls(settings.warehouse, month), month, settings.method)
+    found = read_controls(settings.warehouse, month)
+    require_all_passed(found, month, settings.method)
     made_from = read_provenance(
         Lake(settings.home, settings.remote),
         month,
@@ -142,11 +157,17 @@ def publish(
     try:
         with only_writer(settings.published, month, progress):
             before = latest(settings.published, month, settings.remote)
+            if before:
+                # A run that was killed may owe the entry of the revision that it published.
+                add_entry(settings.published, month, before, _KILLED, settings.remote)
             if before and _is_known_to_follow(before, made_from):
                 progress(f"Nothing changed since revision {before.number}; checking it")
                 verify(before)
                 return Publication.of(before, month, is_new=False)
-            return _add(settings, month, made_from, before, exporters, progress)
+            work = _Work(settings, month, made_from, found, signature, progress)
+            if before and fingerprint_of(before.manifest) != made_from.fingerprint:
+                _require_reason(work, before)
+            return _add(work, before, exporters)
     except _NO_SPACE_OR_MEMORY as error:
         raise PodledgerError(
             f"{month} was not published below"
@@ -170,39 +191,62 @@ def _is_known_to_follow(before: Revision, made_from: Provenance) -> bool:
     return made_from.code_version in {before.manifest.code_version, *versions}
 
 
+def _require_reason(work: _Work, before: Revision) -> None:
+    """Refuse to change a month that is final, unless somebody says why.
+
+    Raises:
+        PodledgerError: It is, and nobody does.
+    """
+    if work.signature.reason or not is_settled(before.manifest):
+        return
+    assert before.manifest.status is not None, "what is settled has a status"
+    month, made_from = work.month, work.made_from
+    differs = what_differs(before.manifest, made_from)
+    raise PodledgerError(
+        f"{month} is {before.manifest.status.name} (revision {before.number}), and this"
+        f" close would change it: {', '.join(differs) or 'podledger itself'} differ from"
+        " what that revision was made of. Nothing was published. To restate the month, say"
+        f" why: podledger close {month} --restate 'reason'. In Dagster, give the run the"
+        " tag podledger/restate."
+    )
+
+
 def _add(
-    settings: Settings,
-    month: Month,
-    made_from: Provenance,
-    before: Revision | None,
-    exporters: Sequence[Exporter],
-    progress: Callable[[str], None],
+    work: _Work, before: Revision | None, exporters: Sequence[Exporter]
 ) -> Publication:
     """Write the parts beside the revisions, look at them once more, and rename.
 
     Where only the program differs from what the revision before was made by, its figures
     are compared first: those that are the same are no revision of their own.
     """
-    scratch = settings.home / "scratch"
+    settings, month, made_from = work.settings, work.month, work.made_from
+    published, remote = settings.published, settings.remote
+    lake = Lake(settings.home, remote)
     with (
-        workspace(settings.published, month) as folder,
-        open_warehouse(settings.warehouse, scratch) as connection,
+        workspace(published, month) as folder,
+        open_warehouse(settings.warehouse, settings.home / "scratch") as connection,
     ):
-        _require_this_bill(connection, Lake(settings.home, settings.remote), month)
-        _require_this_method(
-            connection, Lake(settings.home, settings.remote), month, settings.method
-        )
-        laws = _laws(connection, month)
+        require_this_bill(connection, lake, month)
+        require_this_method(connection, lake, month, settings.method)
+        laws = read_laws(connection, month)
         missing = read_missing_bases(connection, month)
-        _require_nulls(laws, missing, month)
-        source = Source(connection, month, progress)
+        require_nulls(laws, missing, month)
+        source = Source(connection, month, work.progress)
         tallies = {part.name: part.export(source, folder) for part in exporters}
-        _require_totals(tallies, laws, month)
-        progress("Flushing the files to disk")
+        require_totals(tallies, laws, month)
+        lines = lake_files(lake, "raw/bill_lines", month)
+        work.progress("Flushing the files to disk")
         manifest = Manifest(
             month=month.label,
             revision=before.number + 1 if before else 1,
             replaces=before.number if before else None,
+            status=decide(
+                month,
+                read_facts(connection, lines, laws, work.controls),
+                limit_percent=settings.at_risk_percent,
+                before=before.manifest if before else None,
+                now=dt.datetime.now(dt.UTC),
+            ),
             fingerprint=made_from.fingerprint,
             method_version=made_from.method_version,
             code_version=made_from.code_version,
@@ -216,206 +260,19 @@ def _add(
             row_counts={name: tally.row_count for name, tally in tallies.items()},
             totals=sum_laws(laws),
             missing_bases=missing,
+            warnings=warnings_of(work.controls),
             files=seal(folder),
         )
         if before and fingerprint_of(before.manifest) == made_from.fingerprint:
-            progress(f"Comparing the figures with those of revision {before.number}")
-            if not any(compare_with_unpublished(before, folder, manifest, progress)):
+            work.progress(f"Comparing the figures with those of revision {before.number}")
+            if not any(compare_with_unpublished(before, folder, manifest, work.progress)):
                 verify(before)
                 note_reproduction(before, made_from.code_version)
                 return Publication.of(before, month, is_new=False, is_reproduced=True)
-        revision = add_revision(
-            folder, settings.published, month, manifest, settings.remote
-        )
+            _require_reason(work, before)
+        revision = add_revision(folder, published, month, manifest, remote)
+        add_entry(published, month, revision, work.signature, remote)
         return Publication.of(revision, month, is_new=True)
-
-
-def _require_this_bill(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, month: Month
-) -> None:
-    """Refuse marts that were built before the bill in the lake was read.
-
-    The manifest names the deliveries of the lake: the figures have to be theirs. AWS's own
-    split rows are no part of the bill.
-    """
-    in_marts, in_lake = connection.execute(
-        f"""
-        select
-            (
-                select coalesce(sum(bill_usd), 0) from rpt_month_totals
-                where billing_month = date '{month.key}' and cost_basis = 'unblended'
-            ),
-            (
-                select coalesce(sum(line_item_unblended_cost), 0)
-                from {_lake_files(lake, "raw/bill_lines", month)}
-                where coalesce(split_line_item_parent_resource_id, '') = ''
-            )
-        """
-    ).fetchall()[0]
-    if in_marts != in_lake:
-        raise PodledgerError(
-            f"{month} is not published: the bill in the lake is {exact(in_lake)} USD"
-            f" unblended, and the marts were built from one of {exact(in_marts)} USD. The"
-            " bill was read again after them. Run the whole close: podledger close"
-            f" {month}."
-        )
-
-
-def _require_this_method(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, month: Month, method: int
-) -> None:
-    """Refuse costs that were split by another version than the manifest would name.
-
-    Raises:
-        PodledgerError: They were.
-    """
-    found = {
-        version
-        for table in ("pod_costs", "unallocated_costs")
-        for (version,) in connection.execute(
-            f"select distinct method_version from {_lake_files(lake, table, month)}"
-        ).fetchall()
-    }
-    if found - {method}:
-        raise PodledgerError(
-            f"{month} is not published: its costs were split by version"
-            f" {', '.join(str(version) for version in sorted(found))} of the method, and"
-            f" PODLEDGER_METHOD is {method}. Run the whole close: podledger close {month}"
-            f" --method {method}."
-        )
-
-
-def _lake_files(lake: Lake, table: str, month: Month) -> str:
-    paths = lake.files(table, month)
-    if not paths:
-        raise PodledgerError(
-            f"{month} is not published: the lake at {lake.root} has no {table} of it. Run"
-            f" the whole close: podledger close {month}."
-        )
-    return parquet(*paths)
-
-
-def _laws(connection: duckdb.DuckDBPyConnection, month: Month) -> Laws:
-    """The law of the month for each payer and basis, after it held.
-
-    Raises:
-        PodledgerError: A payer lacks a basis, or its parts do not add up to its bill.
-    """
-    rows = connection.execute(
-        f"""
-        select
-            payer_account_id,
-            cost_basis,
-            bill_usd,
-            pods_split_usd,
-            pods_unused_usd,
-            unallocated_usd,
-            remainder_usd
-        from rpt_month_totals
-        where billing_month = date '{month.key}'
-        order by payer_account_id, cost_basis
-        """
-    ).fetchall()
-    laws = {(payer, basis): as_law(figures) for payer, basis, *figures in rows}
-    payers = sorted({payer for payer, _ in laws})
-    missing = [
-        f"payer {payer}, {basis}"
-        for payer in payers
-        for basis in BASES
-        if (payer, basis) not in laws
-    ]
-    if not payers or missing or len(laws) != len(rows):
-        raise PodledgerError(
-            f"{month} is not published: rpt_month_totals must have one row a payer and cost"
-            f" basis, and does not ({', '.join(missing) or f'{len(rows)} rows'}). Run the"
-            f" whole close: podledger close {month}."
-        )
-    for payer, basis, *figures in rows:
-        if None in figures and any(usd is not None for usd in figures):
-            raise PodledgerError(
-                f"{month} is not published: rpt_month_totals has some {basis} amounts of"
-                f" payer {payer} and not others, and what is missing is not zero. Run the"
-                f" whole close: podledger close {month}. If it stays so, a model is wrong."
-            )
-    for (payer, basis), law in laws.items():
-        if law is not None and law.difference:
-            raise PodledgerError(
-                f"{month} is not published: the {basis} bill of payer {payer} is"
-                f" {exact(law.bill)} USD, and its parts differ from it by"
-                f" {exact(law.difference)} USD (pods {exact(law.pods)}, unallocated"
-                f" {exact(law.unallocated)}, remainder {exact(law.remainder)})."
-                " Compare fct_bill_remainder, fct_unallocated and pod_costs with"
-                " raw/bill_lines."
-            )
-    return laws
-
-
-def _require_nulls(laws: Laws, missing: Sequence[MissingBasis], month: Month) -> None:
-    """Hold what has no amounts against what the exports cannot tell.
-
-    Raises:
-        PodledgerError: A basis is null that they tell, or has amounts that they do not.
-    """
-    without = {key for key, law in laws.items() if law is None}
-    named = {(one.payer_account_id, one.cost_basis) for one in missing}
-    for payer, basis in sorted(without ^ named):
-        found = "has no amounts" if (payer, basis) in without else "has amounts"
-        raise PodledgerError(
-            f"{month} is not published: the {basis} cost of payer {payer} {found} in"
-            " rpt_month_totals, and int_bases__known says otherwise. They are of different"
-            f" runs, or a model is wrong. Run the whole close: podledger close {month}."
-        )
-
-
-def _require_totals(tallies: Mapping[str, Tally], laws: Laws, month: Month) -> None:
-    """Hold the written files against the totals that the manifest will name.
-
-    A column of which a payer has no amounts is held against the other payers' sum.
-
-    Raises:
-        PodledgerError: A money column of a file does not add up to its total, or is null
-            where its basis is known.
-    """
-    totals = {
-        basis: sum_totals([law for (_, b), law in laws.items() if b == basis and law])
-        for basis in BASES
-    }
-    unknown = {basis for (_, basis), law in laws.items() if law is None}
-    due = {
-        SCAD.name: {
-            **{c: (b, totals[b].pods_split) for b, c in SCAD_SPLIT_COLUMNS.items()},
-            **{c: (b, totals[b].pods_unused) for b, c in SCAD_UNUSED_COLUMNS.items()},
-        },
-        UNALLOCATED.name: {c: (b, totals[b].unallocated) for c, b in BASIS_COLUMNS.items()},
-        REMAINDER.name: {c: (b, totals[b].remainder) for c, b in BASIS_COLUMNS.items()},
-        CHARGES.name: {c: (b, totals[b].bill) for c, b in BASIS_COLUMNS.items()},
-        CHARGEBACK.name: {
-            f"{basis}_{part}_usd": (basis, amount)
-            for basis, law in totals.items()
-            for part, amount in (
-                ("split", law.pods_split),
-                ("unused", law.pods_unused),
-                ("total", law.pods),
-            )
-        },
-    }
-    for name, columns in due.items():
-        for column, (basis, expected) in columns.items():
-            actual = tallies[name].sums[column]
-            if actual != expected:
-                raise PodledgerError(
-                    f"{month} is not published: {column} of {name} adds up to"
-                    f" {exact(actual)} USD, and rpt_month_totals says {exact(expected)}."
-                    " Marts and pod_costs are of different runs, or a model drops rows. Run"
-                    f" the whole close: podledger close {month}."
-                )
-            nulls = tallies[name].nulls[column]
-            if nulls and basis not in unknown:
-                raise PodledgerError(
-                    f"{month} is not published: {column} of {name} is null in {nulls} rows,"
-                    f" and the {basis} cost of every payer is known. A model loses amounts."
-                    f" Run the whole close: podledger close {month}."
-                )
 
 
 def _reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ Holds what a summary contains and its form for machines. How it looks on a termi
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -23,8 +24,9 @@ from orchestration.engines.warehouse import parquet
 from orchestration.lake.errors import PodledgerError
 from orchestration.lake.schemas import BASES, UNIT_DIGITS
 from orchestration.ledger.book import Revision, bring
-from orchestration.ledger.manifest import BasisTotals, Manifest
+from orchestration.ledger.manifest import BasisTotals, Manifest, Status
 from orchestration.ledger.reproductions import Reproduction, reproductions
+from orchestration.ledger.status import status_of
 from orchestration.ledger.tables import (
     BASIS_COLUMNS,
     CHARGEBACK,
@@ -209,6 +211,11 @@ class Summary:
     workload_count: int
 
     @property
+    def status(self) -> Status:
+        """How far the month is today."""
+        return status_of(self.manifest, dt.datetime.now(dt.UTC))
+
+    @property
     def basis(self) -> str:
         """The cost basis of the breakdowns: amortized where the exports tell it."""
         return basis_of_breakdowns(self.manifest.totals)
@@ -227,6 +234,8 @@ class Summary:
             "month": manifest.month,
             "revision": manifest.revision,
             "replaces": manifest.replaces,
+            "status": self.status.name,
+            "status_reasons": list(self.status.reasons),
             "path": self.address,
             "method_version": manifest.method_version,
             "code_version": manifest.code_version,

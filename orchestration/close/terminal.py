@@ -22,6 +22,7 @@ from orchestration.lake.figures import UNKNOWN, cents
 from orchestration.lake.schemas import BASES, INVOICE_BASIS
 from orchestration.lake.terminal import USUAL, figures_table, print_indented, print_section
 from orchestration.ledger.manifest import Manifest
+from orchestration.ledger.status import SETTLED
 
 _TITLES = {
     "unblended": "unblended",
@@ -58,6 +59,7 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print()
     console.print(Text(headline, style="bold"))
     width = min(console.width, USUAL)
+    console.print(_status(summary), width=width)
     console.print(Text(_origin(summary), style="dim"), width=width)
     print_section(console, "Reconciliation", _law(summary))
     _print_missing(console, summary.manifest)
@@ -85,6 +87,15 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
     console.print(Text("Published in", style="bold"))
     console.print(Text(f"  {summary.address}"), soft_wrap=True)
     console.print()
+
+
+def _status(summary: Summary) -> Text:
+    status = summary.status
+    why = f": {'; '.join(status.reasons)}" if status.reasons else ""
+    is_settled = status.name in SETTLED
+    return Text(
+        f"{status.name.capitalize()}{why}.", style="green" if is_settled else "yellow"
+    )
 
 
 def _origin(summary: Summary) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -144,6 +145,14 @@ class Settings(FirstMonth):
         description="The distribution policy (docs/chargeback.md): a YAML file, or scad or"
         " separate, which are built in. Empty: config/policy.yml if it exists, the sample's"
         " own for the sample month, else separate.",
+    )
+
+    at_risk_percent: Decimal = Field(
+        default=Decimal(1),
+        ge=0,
+        le=100,
+        description="A month is final only if gaps in the inventory touch no more than this"
+        " part of each payer's bill, in per cent.",
     )
 
     wait: float = Field(

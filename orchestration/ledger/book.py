@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from orchestration.lake.s3 import S3Home
 
 _INCOMING = ".incoming-"
+_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,28 @@ def verify(revision: Revision) -> None:
         bad = [f for f in revision.manifest.files if not is_there(revision.path, f)]
     if bad:
         raise _altered(revision, bad[0])
+
+
+def strangers(revision: Revision) -> list[str]:
+    """Files in a revision's place that its manifest does not name."""
+    if revision.origin:
+        found = set(revision.origin.listing(""))
+    else:
+        paths = (path for path in revision.path.rglob("*") if path.is_file())
+        found = {path.relative_to(revision.path).as_posix() for path in paths}
+    return sorted(found - {file.path for file in revision.manifest.files} - {MANIFEST_NAME})
+
+
+def published_months(published: Path, remote: str | None = None) -> list[Month]:
+    """Every month that has a revision, oldest first."""
+    if remote:
+        from orchestration.ledger.uploads import month_names
+
+        names = month_names(remote)
+    else:
+        names = {path.parent.name for path in published.glob("billing_month=*/revision=*")}
+    months = (name.removeprefix("billing_month=") for name in names)
+    return sorted(Month.parse(name) for name in months if _MONTH.fullmatch(name))
 
 
 def bring(revision: Revision, files: Iterable[PublishedFile]) -> None:

@@ -120,6 +120,13 @@ class AppliedPolicy(_Record):
     text: str
 
 
+class Status(_Record):
+    """How far a month is, and what it waits for (``status.py``)."""
+
+    name: Literal["open", "provisional", "final", "restated"]
+    reasons: tuple[str, ...] = ()
+
+
 class Manifest(_Record):
     """One revision of one month: what it was made from, and what it holds.
 
@@ -130,6 +137,8 @@ class Manifest(_Record):
     ``capacity_block_fees_sha256`` that of the fees of Capacity Blocks, those of earlier
     months included. Revisions that were published before these were known have neither, and
     those from before there was a policy have none.
+    ``status`` is that of the day of publication, and ``warnings`` names the controls that
+    did not pass and let the month be published; older revisions have neither.
     ``totals`` is over all payers, by cost basis: null where a payer's exports do not tell
     the basis, which ``missing_bases`` then names.
     """
@@ -138,6 +147,7 @@ class Manifest(_Record):
     month: str
     revision: int
     replaces: int | None
+    status: Status | None = None
     fingerprint: str
     method_version: int
     code_version: str
@@ -151,6 +161,7 @@ class Manifest(_Record):
     row_counts: dict[str, int]
     totals: dict[str, BasisTotals | None]
     missing_bases: tuple[MissingBasis, ...] = ()
+    warnings: tuple[str, ...] = ()
     files: tuple[PublishedFile, ...]
 
     def to_text(self) -> str:

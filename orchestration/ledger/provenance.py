@@ -72,8 +72,31 @@ def fingerprint_of(made_from: Provenance | Manifest) -> str:
         made_from: What a close read, or what a published revision says that it was made
             from.
     """
+    return hashlib.sha256(json.dumps(_facts(made_from)).encode()).hexdigest()
+
+
+def what_differs(one: Provenance | Manifest, other: Provenance | Manifest) -> list[str]:
+    """In words, of which inputs two closes of a month differ."""
+    ours, theirs = _facts(one), _facts(other)
+    return [words for name, words in _INPUTS.items() if ours[name] != theirs[name]]
+
+
+_INPUTS = {
+    "deliveries": "the bill's deliveries",
+    "inventory": "the pod inventory",
+    "method_version": "the method",
+    "labels": "PODLEDGER_LABELS",
+    "ownership": "the ownership file",
+    "reservations": "reservations and Dedicated Hosts",
+    "capacity_block_fees": "fees of Capacity Blocks",
+    "policy": "the policy",
+}
+"""What figures follow from, by its name in the fingerprint, and in words."""
+
+
+def _facts(made_from: Provenance | Manifest) -> dict[str, Any]:
     nothing = _digest_of([])
-    facts = {
+    return {
         "deliveries": sorted(
             [
                 delivery.bill_export,
@@ -97,7 +120,6 @@ def fingerprint_of(made_from: Provenance | Manifest) -> str:
         "capacity_block_fees": made_from.capacity_block_fees_sha256 or nothing,
         "policy": made_from.policy.sha256 if made_from.policy else nothing,
     }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def read_provenance(

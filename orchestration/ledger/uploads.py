@@ -47,6 +47,13 @@ def published_numbers(remote: str, month: Month) -> list[int]:
     return [int(match[1]) for key in keys if (match := manifest.fullmatch(key))]
 
 
+def month_names(remote: str) -> set[str]:
+    """Names of the folders of months that have a revision."""
+    manifest = re.compile(rf"([^/]+)/revision=\d{{3,}}/{re.escape(MANIFEST_NAME)}")
+    keys = S3Home(remote).below("published").listing("")
+    return {match[1] for key in keys if (match := manifest.fullmatch(key))}
+
+
 def copy_manifest(origin: S3Home, folder: Path) -> Manifest:
     """Read the manifest of a revision and leave a copy of it in ``folder``, of its age.
 

@@ -166,6 +166,36 @@ class TestRefusals:
         assert "podledger close 2026-10" in answer.err
 
 
+def test_months_show_status_and_revisions(podledger: Run, published: ClosedWorld) -> None:
+    answer = podledger("months")
+    assert answer.code == 0
+    assert "2026-10 is provisional: payer 111122223333 has 1 bill lines" in answer.out
+    answer = podledger("months", "2026-10")
+    assert "Newest delivery: execution-444455556666." in answer.out
+    told = json.loads(podledger("months", "--json").out)
+    assert [(row["month"], row["status"]) for row in told["months"]] == [
+        ("2026-10", "provisional")
+    ]
+    assert told["months"][0]["bill_usd"] == f"{2 * BILL:f}"
+
+
+def test_no_months_are_no_error(podledger: Run) -> None:
+    assert podledger("months").code == 0
+    assert podledger("verify").out == "No month is published yet.\n"
+
+
+def test_verify_ends_well_only_if_nothing_changed(
+    podledger: Run, published: ClosedWorld
+) -> None:
+    assert podledger("verify").code == 0
+    (path,) = published.settings.published.glob("*/revision=001/remainder.parquet")
+    path.chmod(0o644)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    answer = podledger("verify", "2026-10")
+    assert (answer.code, answer.out.count("\n")) == (1, 1)
+    assert "remainder.parquet is missing, or is not the file" in answer.out
+
+
 @pytest.fixture
 def own_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small bill and its pods, set as a user would set them. Gives their folder."""
