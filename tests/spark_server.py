@@ -124,6 +124,9 @@ def running_spark_server(folder: Path) -> Iterator[SparkServer]:
         "spark.executor.extraJavaOptions": _SHORT_LIVED,
         # Of tables of a few rows; Spark's own 200 are for large ones.
         "spark.sql.shuffle.partitions": 4,
+        # Compiling code for each of hundreds of queries takes longer than running them.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.warehouse.dir": folder / "warehouse",
     }
     with (folder / "log").open("wb") as log:

@@ -209,7 +209,8 @@ def test_the_summary_says_what_is_not_in_the_export(close: Close) -> None:
     assert shares == summary.totals.remainder
 
 
-@pytest.mark.parametrize("method", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [1, 3])
 def test_every_version_of_the_method_leaves_null_what_no_export_tells(
     close: Close, method: int
 ) -> None:
@@ -219,6 +220,7 @@ def test_every_version_of_the_method_leaves_null_what_no_export_tells(
     assert made.manifest.totals["amortized"].difference == 0
 
 
+@pytest.mark.slow
 def test_a_payer_without_commitments_needs_none_of_their_columns(close: Close) -> None:
     lines = [line for line in WORLD.lines if line["type"] in ("Usage", "Tax", "Credit")]
     made = close(
@@ -239,6 +241,7 @@ def test_a_legacy_report_without_net_columns_has_no_discounts(
     assert made.manifest.totals["net_amortized"] == made.manifest.totals["amortized"]
 
 
+@pytest.mark.slow
 def test_a_legacy_report_with_some_net_columns_needs_all_that_its_lines_need(
     tmp_path: Path,
 ) -> None:
@@ -257,6 +260,7 @@ def test_a_legacy_report_with_some_net_columns_needs_all_that_its_lines_need(
     assert made.manifest.totals["amortized"] is not None
 
 
+@pytest.mark.slow
 def test_an_export_that_gains_the_column_makes_a_revision_that_says_what_changed(
     without_public: Publication, tmp_path: Path
 ) -> None:

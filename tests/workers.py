@@ -17,6 +17,7 @@ TOGETHER = {
     "tests/test_close_on_spark.py": "spark",
     "tests/test_close_of_purchases.py": "purchases",
     "tests/test_close_of_remainder.py": "purchases",
+    "tests/docs/test_pages.py": "purchases",
 }
 """Files that share a server or a closed month, and its name."""
 

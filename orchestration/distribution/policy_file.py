@@ -24,6 +24,8 @@ BUILT_IN = ("scad", "separate")
 _BUILT_IN_FOLDER = Path(__file__).parent / "policies"
 _MOST_BYTES = 1_000_000
 _MOST_DEPTH = 8
+_MOST_NESTED = 100
+"""Levels at which the file is not read on, to name its rule."""
 _MISTAKES_TOLD = 10
 
 
@@ -176,18 +178,24 @@ class _Written:
 
 def _rules(text: str, place: str, mistakes: list[str]) -> Iterator[_Written]:
     try:
-        # Before anything is built: a few aliases of aliases are a memory full of lists.
+        # Before anything is built: a few aliases of aliases are a memory full of lists, and
+        # the time that nested lists take grows with the square of their depth.
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1 if event.start_mark else 1
                 mistakes.append(
                     f"line {line}: uses an anchor or alias, which no rule needs"
                 )
                 return
+            if depth > _MOST_NESTED:
+                mistakes.append(f"line {line}: is nested too deeply")
+                return
         document = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        is_yaml = isinstance(error, yaml.YAMLError)
-        reason = " ".join(str(error).split()) if is_yaml else "it is nested too deeply"
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
         raise PodledgerError(
             f"The policy {place} is no YAML ({reason}). Correct the file; nothing was"
             " changed."

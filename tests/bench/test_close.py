@@ -30,6 +30,7 @@ def test_a_delivery_is_made_once_and_the_same_every_time(
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
+@pytest.mark.slow
 def test_a_delivery_closes_and_every_step_of_it_is_measured(delivery: Delivery) -> None:
     *steps, whole = measure_close(delivery, lambda _: None)
 

@@ -597,6 +597,7 @@ class TestAccidents:
         assert second.revision == 2
         assert sorted(path.name for path in month.iterdir()) == [
             ".lock",
+            "journal",
             "revision=001",
             "revision=002",
         ]

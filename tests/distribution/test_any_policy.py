@@ -252,7 +252,7 @@ def check(world: list[Cost], chosen: list[Rule], held: list[Quota]) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 @given(st.lists(costs(), min_size=1, max_size=16), policies(), quotas())
 def test_any_policy_over_any_world(
@@ -270,7 +270,7 @@ def test_a_thousand_policies_over_a_thousand_worlds(
     check(world, chosen, held)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(costs(), min_size=2, max_size=12), policies(), quotas(), st.randoms())
 def test_the_order_of_the_costs_is_no_matter(
     world: list[Cost], chosen: list[Rule], held: list[Quota], chance: random.Random

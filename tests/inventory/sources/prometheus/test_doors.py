@@ -71,6 +71,7 @@ def parts(closed: Publication) -> dict[str, Parts]:
     return found
 
 
+@pytest.mark.slow
 def test_pods_cost_the_same_through_every_door_but_for_the_sampling(
     parts: dict[str, Parts],
 ) -> None:
@@ -98,6 +99,7 @@ def test_pods_cost_the_same_through_every_door_but_for_the_sampling(
             print(f"  {node:8}{told}")
 
 
+@pytest.mark.slow
 def test_an_hour_that_a_source_did_not_see_is_a_gap_with_its_money(
     closed: Publication,
 ) -> None:
