@@ -14,6 +14,7 @@ from orchestration.cli.console import refuse
 from orchestration.cli.diff import diff
 from orchestration.cli.doctor import doctor
 from orchestration.cli.explain import explain
+from orchestration.cli.export import export
 from orchestration.cli.months import months
 from orchestration.cli.policy import policy
 from orchestration.cli.reservations import reservations
@@ -43,6 +44,7 @@ for command, example in (
 ):
     app.command(epilog=f"Example: podledger {example}")(command)
 app.add_typer(policy, name="policy")
+app.add_typer(export, name="export")
 app.add_typer(catalogue, name="catalogue")
 app.add_typer(reservations, name="reservations")
 
