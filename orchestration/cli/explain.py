@@ -143,7 +143,7 @@ def _question(
     try:
         when = None if day is None else dt.date.fromisoformat(day)
     except ValueError as error:
-        raise PodledgerError(f"--day {day!r} is no day, like 2026-10-14.") from error
+        raise PodledgerError(f"--day {day!r} is not a day, like 2026-10-14.") from error
     return Question(
         team=team,
         namespace=(cluster, name) if namespace is not None else None,

@@ -129,9 +129,9 @@ def explain(
         if question.pod is not None:
             figure = _explain_pod(detail, month, question, reach)
             notes.append(
-                "A pod is no receiver of charges: this is what it was allocated, and what"
-                " was unused beside it. What its workload is charged by the policy is in"
-                " podledger explain --workload."
+                "Charges go to workloads, not to pods: this is what the pod was allocated,"
+                " and what was unused beside it. What its workload is charged by the policy"
+                " is in podledger explain --workload."
             )
         else:
             chosen = _chosen(question)
@@ -156,7 +156,7 @@ def _basis(revision: Revision, month: Month, asked: str | None) -> str:
         return SHOWN_BASIS if totals[SHOWN_BASIS] else INVOICE_BASIS
     if asked not in BASES:
         raise PodledgerError(
-            f"{asked!r} is no cost basis. There are {', '.join(BASES)}: choose one."
+            f"{asked!r} is not a cost basis. There are {', '.join(BASES)}: choose one."
         )
     if totals[asked] is None:
         known = ", ".join(basis for basis in BASES if totals[basis])

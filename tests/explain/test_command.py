@@ -74,7 +74,7 @@ def test_a_pods_day_prints_tables_that_add_up_to_the_headline(home):
     assert len(lines) == len(resources) == len(hours)
     assert [sum(rows) for rows in lines] == [sum(rows) for rows in resources]
     assert re.search(r"\.parquet, row [\d,]+", text)
-    assert "Note: A pod is no receiver of charges" in text
+    assert "Note: Charges go to workloads, not to pods" in text
 
 
 def test_json_is_one_object_whose_levels_add_up(home):
@@ -114,7 +114,7 @@ def test_fewer_rows_still_add_up(home):
         (("--team", "a", "--pod", "b"), "Name one of"),
         (("--namespace", "atlas"), "'atlas' is not CLUSTER/NAMESPACE"),
         (("--workload", "atlas/x"), "'atlas/x' is not CLUSTER/NAMESPACE/NAME"),
-        (("--team", "a", "--day", "yesterday"), "'yesterday' is no day"),
+        (("--team", "a", "--day", "yesterday"), "'yesterday' is not a day"),
         (("--team", "a", "--revision", "9"), "has no revision 9"),
     ],
 )

@@ -137,7 +137,7 @@ def test_who_is_charged_nothing_is_told_who_is(settings):
 
 
 def test_a_basis_that_is_none_or_unknown_is_refused(settings):
-    with pytest.raises(PodledgerError, match="'list' is no cost basis"):
+    with pytest.raises(PodledgerError, match="'list' is not a cost basis"):
         ask(settings, OCTOBER, Question(namespace=largest(settings), basis="list"))
     revision = find_revision(settings.published, OCTOBER)
     unknown = [b for b, totals in revision.manifest.totals.items() if totals is None]
