@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/test_close_of_purchases.py": "purchases",
     "tests/test_close_of_remainder.py": "purchases",
     "tests/docs/test_pages.py": "purchases",
+    "tests/explain/test_worlds.py": "purchases",
 }
 """Files that share a server or a closed month, and its name."""
 
