@@ -26,7 +26,11 @@ from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import BASES, POD_RESOURCES, RESOURCES
 from orchestration.ledger.book import Revision, bring
-from orchestration.ledger.provenance import Provenance, fingerprint_of, read_provenance
+from orchestration.ledger.provenance import (
+    fingerprint_of,
+    read_provenance,
+    what_differs,
+)
 from orchestration.ledger.tables import CHARGES, REMAINDER
 
 _TABLES = ("pod_costs", "unallocated_costs", "raw/bill_lines", "raw/bill_files")
@@ -132,10 +136,11 @@ def _why_not_of(
         name_of_root=name_of_root,
     )
     if now.fingerprint != fingerprint_of(manifest):
+        differing = " and ".join(what_differs(now, manifest))
         return (
-            f"The lake at {lake.remote or lake.root} has moved on from {told}: it holds"
-            f" {_differences(now, revision)}. Pods, node-hours and bill lines of that"
-            " revision are not there any more"
+            f"The lake at {lake.remote or lake.root} has moved on from {told}: another"
+            f" close changed {differing}. Pods, node-hours and bill lines of that revision"
+            " are not there any more"
         )
     with duckdb.connect() as connection:
         versions = {
@@ -153,34 +158,6 @@ def _why_not_of(
             " are not there any more"
         )
     return None
-
-
-def _differences(now: Provenance, revision: Revision) -> str:
-    """What of a month's input is another than a revision's, in words."""
-    before = revision.manifest
-    found = [
-        words
-        for words, is_other in (
-            (
-                "another delivery of the bill",
-                {d.delivery_id for d in now.deliveries}
-                != {d.delivery_id for d in before.deliveries},
-            ),
-            (
-                "another pod inventory",
-                {(f.kind, f.sha256) for f in now.inventory}
-                != {(f.kind, f.sha256) for f in before.inventory},
-            ),
-            ("other owners", now.ownership_sha256 != before.ownership_sha256),
-            (
-                "another policy",
-                (now.policy and now.policy.sha256)
-                != (before.policy and before.policy.sha256),
-            ),
-        )
-        if is_other
-    ]
-    return " and ".join(found) or "other input"
 
 
 def _has_earlier_fees(

@@ -23,6 +23,8 @@ from orchestration.lake.lake import Lake
 from orchestration.lake.months import Month
 from orchestration.lake.schemas import BASES, INVOICE_BASIS, SHOWN_BASIS
 from orchestration.ledger.book import Revision
+from orchestration.ledger.manifest import Status
+from orchestration.ledger.status import status_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Explanation:
     Attributes:
         month: The month.
         revision: Number of the revision.
+        status: How far the month is.
         policy: Name of the policy that charged it.
         method_version: Version of the split.
         basis: Cost basis of every amount.
@@ -73,6 +76,7 @@ class Explanation:
 
     month: Month
     revision: int
+    status: Status
     policy: str
     method_version: int
     basis: str
@@ -85,6 +89,8 @@ class Explanation:
         return {
             "month": self.month.label,
             "revision": self.revision,
+            "status": self.status.name,
+            "status_reasons": list(self.status.reasons),
             "policy": self.policy,
             "method_version": self.method_version,
             "basis": self.basis,
@@ -141,6 +147,7 @@ def explain(
     return Explanation(
         month,
         revision.number,
+        status_of(revision.manifest, dt.datetime.now(dt.UTC)),
         applied.name,
         revision.manifest.method_version,
         basis,

@@ -22,6 +22,7 @@ from orchestration.lake.terminal import (
     print_indented,
     print_section,
 )
+from orchestration.ledger.status import SETTLED
 
 _WAYS = {
     "charges": "what it is charged",
@@ -66,6 +67,11 @@ def print_explanation(console: Console, explanation: Explanation) -> None:
         " rounded: each table adds up to the amount that it explains."
     )
     console.print(Text(origin, style="dim"), width=min(console.width, USUAL))
+    status = explanation.status
+    why = f": {'; '.join(status.reasons)}" if status.reasons else ""
+    style = "green" if status.name in SETTLED else "yellow"
+    told = Text(f"{_capital(status.name)}{why}.", style=style)
+    console.print(told, width=min(console.width, USUAL))
     _print_figure(console, figure, figure.name)
     for note in explanation.notes:
         console.print()

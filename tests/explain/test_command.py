@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from orchestration.cli.app import app
 from orchestration.close.publish import Publication
 from orchestration.lake.errors import PodledgerError
+from orchestration.ledger.status import status_of
 from tests.explain.following import require_sums
 
 AMOUNT = re.compile(r"(-?[\d,]+\.\d{10})(?: +-?\d+\.\d)?$")
@@ -62,6 +64,9 @@ def test_a_pods_day_prints_tables_that_add_up_to_the_headline(home):
     uid, day, usd = a_pod(home)
     text = run("--pod", uid, "--day", day)
     assert f"Pod {uid} on {day}: {usd:,.10f} USD" in text
+    status = status_of(home.manifest, dt.datetime.now(dt.UTC))
+    reasons = "; ".join(status.reasons)
+    assert f"{status.name.capitalize()}: {reasons}." in " ".join(text.split())
     tables = dict(sections(text))
     hours = next(rows for title, rows in tables.items() if title.endswith("by hour"))
     assert sum(hours) == usd
@@ -82,6 +87,8 @@ def test_json_is_one_object_whose_levels_add_up(home):
     told = json.loads(run("--pod", uid, "--day", day, "--json"))
     assert (told["month"], told["revision"], told["day"]) == ("2026-10", 1, day)
     assert Decimal(told["figure"]["usd"]) == usd
+    status = status_of(home.manifest, dt.datetime.now(dt.UTC))
+    assert (told["status"], told["status_reasons"]) == (status.name, list(status.reasons))
     require_sums(told["figure"])
 
 

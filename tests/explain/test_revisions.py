@@ -68,12 +68,14 @@ def test_charges_are_told_when_the_lake_has_moved_on_and_nothing_is_mixed(settin
     assert {"charge", "workload", "day"} <= kinds
     assert not kinds & {"pod", "pod_hour", "node_hour", "bill_line"}
     assert "has moved on from revision 1" in after.notes[0]
-    assert "another delivery of the bill" in after.notes[0]
+    assert "another close changed the bill's deliveries" in after.notes[0]
 
 
 def test_a_pod_is_refused_when_the_lake_has_moved_on(settings):
     rewrite(settings, "raw/inventory_files", lambda row: row.update(sha256="0" * 64))
-    with pytest.raises(PodledgerError, match="another pod inventory") as refused:
+    with pytest.raises(
+        PodledgerError, match="another close changed the pod inventory"
+    ) as refused:
         ask(settings, OCTOBER, Question(pod="anybody"))
     assert "scad/*.parquet of the revision has the pod's rows" in str(refused.value)
 
