@@ -91,10 +91,11 @@ def print_summary(console: Console, summary: Summary, headline: str) -> None:
 
 def _status(summary: Summary) -> Text:
     status = summary.status
-    why = f": {'; '.join(status.reasons)}" if status.reasons else ""
+    reasons = status.reasons or ("AWS has invoiced all of it",)
     is_settled = status.name in SETTLED
     return Text(
-        f"{status.name.capitalize()}{why}.", style="green" if is_settled else "yellow"
+        f"{status.name.capitalize()}: {'; '.join(reasons)}.",
+        style="green" if is_settled else "yellow",
     )
 
 

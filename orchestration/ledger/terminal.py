@@ -64,7 +64,9 @@ def _told(line: Line) -> list[str]:
     manifest, entry = line.revision.manifest, line.entry
     told = [f"{reason[:1].upper()}{reason[1:]}." for reason in line.status.reasons]
     if entry:
-        told.append(f"Published {entry.published_at[:16]} UTC by {entry.by}.")
+        told.append(
+            f"Published {entry.published_at[:16].replace('T', ' ')} UTC by {entry.by}."
+        )
         if entry.reason:
             told.append(f"Reason: {entry.reason}.")
     told.append(f"Newest delivery: {line.newest_delivery}.")
