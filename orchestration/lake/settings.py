@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+from dotenv import dotenv_values
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
@@ -22,7 +23,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from pydantic_settings.sources import read_env_file
 
 from orchestration.lake.errors import PodledgerError
 
@@ -273,7 +273,7 @@ def _given_variables(settings: type[BaseSettings]) -> dict[str, list[str]]:
     file = settings.model_config.get("env_file")
     given = {"the environment": list(os.environ)}
     if isinstance(file, str) and Path(file).is_file():
-        given[f"the file {file}"] = list(read_env_file(Path(file)))
+        given[f"the file {file}"] = list(dotenv_values(file))
     return given
 
 
