@@ -261,7 +261,7 @@ def test_nodes_that_are_no_ec2_instances_are_said_once(
     watching(collector)
     assert len(collector.pass_hour()) == 0
     assert len(collector.nodes()) == 1
-    assert sum("no EC2 instances" in line for line in collector.said) == 1
+    assert sum("not EC2 instances" in line for line in collector.said) == 1
 
 
 # ---------------------------------------------------------------- owners

@@ -201,7 +201,7 @@ def test_a_node_name_that_is_borne_again_is_another_instance(fetched: Fetched) -
 
 def test_pods_on_what_is_no_ec2_instance_are_left_out_and_told(fetched: Fetched) -> None:
     assert uid(17) not in {key[0] for key in fetched.pods}
-    (told,) = [line for line in fetched.told if "no EC2 instances" in line]
+    (told,) = [line for line in fetched.told if "not EC2 instances" in line]
     assert world.FARGATE in told
 
 
