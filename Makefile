@@ -69,7 +69,7 @@ check: test-setup $(DAGSTER_HOME)/dagster.yaml ## format, lint, types, imports, 
 	@$(BIN)/vulture && echo "dead code: none"
 	@cd dbt_project && PODLEDGER_HOME=$(CURDIR)/data DBT_PROFILES_DIR=. ../$(BIN)/dbt --quiet parse --no-partial-parse \
 	  --target-path $(CURDIR)/data/check --warn-error-options '{"error": ["Deprecations"]}' && echo "dbt parse: clean"
-	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --disable-progress-bar dbt_project/models >data/check/sqlfluff.txt \
+	@PODLEDGER_HOME=$(CURDIR)/data $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar dbt_project/models >data/check/sqlfluff.txt \
 	  && echo "sqlfluff: clean" || { cat data/check/sqlfluff.txt; exit 1; }
 	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning && echo "definitions: load"
 
