@@ -113,13 +113,10 @@ def published(publication: Publication) -> list[dict[str, Any]]:
         return table.to_arrow_table().to_pylist()
 
 
-def test_published_charges_are_what_the_policy_means(
-    by_policy: tuple[Settings, Publication],
-) -> None:
-    settings, publication = by_policy
-    costs = list(undistributed(settings))
-    rules = read_policy(settings.policy, settings.labels).rules
-    expected: dict[Any, dict[str, Fraction]] = meaning(costs, rules).charges
+def require_charges(
+    publication: Publication, expected: dict[Any, dict[str, Fraction]], cost_count: int
+) -> dict[Any, dict[str, Decimal]]:
+    """Hold published charges to what a policy means, within a unit a cost; gives them."""
     actual: dict[Any, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for row in published(publication):
         whom = (
@@ -134,14 +131,24 @@ def test_published_charges_are_what_the_policy_means(
         kind = (row["charge_type"], row["origin"], row["rule"], row["reason"])
         for basis in BASES:
             actual[row["usage_date"], whom, *kind][basis] += row[f"{basis}_usd"]
-    silent = "what the month has none of"
-    named = {rule.name for rule in rules} - {silent}
-    assert {rule for *_, rule, _ in actual} >= named
-    tolerance = Fraction(len(costs), 10**10)
+    tolerance = Fraction(cost_count, 10**10)
     for key in expected.keys() | actual.keys():
         for basis in BASES:
             difference = abs(Fraction(actual[key][basis]) - expected[key][basis])
             assert difference <= tolerance, (key, basis)
+    return actual
+
+
+def test_published_charges_are_what_the_policy_means(
+    by_policy: tuple[Settings, Publication],
+) -> None:
+    settings, publication = by_policy
+    costs = list(undistributed(settings))
+    rules = read_policy(settings.policy, settings.labels).rules
+    actual = require_charges(publication, meaning(costs, rules).charges, len(costs))
+    silent = "what the month has none of"
+    named = {rule.name for rule in rules} - {silent}
+    assert {rule for *_, rule, _ in actual} >= named
 
 
 def test_charges_add_up_to_the_bill_of_each_payer(

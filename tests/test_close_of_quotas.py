@@ -19,13 +19,12 @@ from orchestration.distribution.policy_file import read_policy
 from orchestration.explain.explain import Question
 from orchestration.explain.figure import Reach
 from orchestration.lake.months import Month
-from orchestration.lake.schemas import BASES
 from orchestration.lake.settings import Settings
 from orchestration.ledger.provenance import fingerprint_of
 from tests.distribution.costs import Quota
 from tests.distribution.definition import meaning
 from tests.explain.following import ask, figures, require_sums
-from tests.test_close_of_policy import published, undistributed
+from tests.test_close_of_policy import published, require_charges, undistributed
 from tests.worlds import World, a_pod_hour, an_instance_hour, write_cur2, write_pods
 
 OCTOBER = Month(2026, 10)
@@ -158,26 +157,7 @@ def test_who_holds_a_quota_is_charged_for_its_part_of_what_is_idle(
     settings, publication = held
     costs = list(undistributed(settings))
     rules = read_policy(settings.policy, settings.labels).rules
-    expected = meaning(costs, rules, HELD).charges
-    actual: dict[Any, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for row in published(publication):
-        whom = (
-            row["bill_payer_account_id"],
-            row["line_item_usage_account_id"],
-            row["product_region_code"],
-            row["cluster_name"],
-            row["namespace"],
-            row["workload_name"],
-            frozenset(dict(row["labels"]).items()),
-        )
-        kind = (row["charge_type"], row["origin"], row["rule"], row["reason"])
-        for basis in BASES:
-            actual[row["usage_date"], whom, *kind][basis] += row[f"{basis}_usd"]
-    tolerance = Fraction(len(costs), 10**10)
-    for key in expected.keys() | actual.keys():
-        for basis in BASES:
-            difference = abs(Fraction(actual[key][basis]) - expected[key][basis])
-            assert difference <= tolerance, (key, basis)
+    require_charges(publication, meaning(costs, rules, HELD).charges, len(costs))
 
     def idle(resource: str) -> Fraction:
         return sum(
